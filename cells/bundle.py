@@ -1,0 +1,44 @@
+"""What ``Cell.step`` is given: gates, state and parameters by name. Internals are underscored, so any gate name is free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from torch import Tensor
+
+from cells.errors import CelloquyError
+
+
+class GateBundle:
+    """Gates of one projection: ``z.f`` is gate f, [..., H]; ``a + b`` adds two bundles of the same gates."""
+
+    __slots__ = ("_names", "_packed")
+
+    _packed: Tensor
+    _names: tuple[str, ...]
+
+    def __init__(self, packed: Tensor, names: tuple[str, ...]) -> None:
+        self._packed = packed  # [..., len(names), H]
+        self._names = names
+
+    def __getattr__(self, name: str) -> Tensor:
+        try:
+            return self._packed.select(-2, self._names.index(name))
+        except ValueError:
+            raise AttributeError(f"no gate {name!r} here; there are {', '.join(self._names)}") from None
+
+    def __add__(self, other: Any) -> GateBundle:
+        if not isinstance(other, GateBundle):
+            return NotImplemented
+        if other._names != self._names:
+            raise CelloquyError(
+                f"gates {'/'.join(self._names)} and {'/'.join(other._names)} cannot be added; add them one by one"
+            )
+        return GateBundle(self._packed + other._packed, self._names)
+
+
+def named(values: Mapping[str, Any]) -> SimpleNamespace:
+    """The values as attributes: ``s.h`` for a state, ``p.i`` for a vector, ``R.h`` for a product."""
+    return SimpleNamespace(**values)

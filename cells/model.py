@@ -1,0 +1,208 @@
+"""The language model: embedding, recurrent layers, readout. Tokens are time-major, [T, B]."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cells.cell import Cell
+from cells.errors import CelloquyError, UsageError
+from cells.kernels import builtin_kernel
+from cells.layer import Kernel, KernelFinder, Layer
+from cells.state import LayerState, State
+
+if TYPE_CHECKING:
+    from cells.decoder import Decoder
+
+NORMS = ("none", "layer")
+LARGEST = 1 << 24
+"""No size of a model may exceed this; a header that asks for more is damaged or hostile."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The sizes of a language model; ``embedding_size`` 0 means ``hidden_size``."""
+
+    vocabulary_size: int
+    hidden_size: int = 512
+    num_layers: int = 1
+    embedding_size: int = 0
+    dropout: float = 0.0
+    residual: bool = False
+    norm: str = "none"
+    tie: bool = False
+    unknown_id: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary_size", "hidden_size", "num_layers"):
+            _whole(name, getattr(self, name), 1)
+        _whole("embedding_size", self.embedding_size, 0)
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout must be at least 0 and below 1, not {self.dropout!r}")
+        if not isinstance(self.residual, bool) or not isinstance(self.tie, bool):
+            raise UsageError("residual and tie are true or false")
+        if self.norm not in NORMS:
+            raise UsageError(f"norm must be none or layer, not {self.norm!r}")
+        if self.tie and self.embedding != self.hidden_size:
+            raise UsageError(
+                f"tied weights need equal sizes: embedding {self.embedding}, hidden {self.hidden_size}; leave embed at 0"
+            )
+        if self.unknown_id is not None:
+            _whole("unknown_id", self.unknown_id, 0, self.vocabulary_size - 1)
+
+    @property
+    def embedding(self) -> int:
+        """The size of a token's embedding, in effect."""
+        return self.embedding_size or self.hidden_size
+
+    def to_json(self) -> dict[str, Any]:
+        """The sizes as a dict of JSON scalars."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModelConfig:
+        """The inverse of :meth:`to_json`; raises CelloquyError for anything that is not a model's sizes."""
+        if not isinstance(data, Mapping):
+            raise CelloquyError("the model's sizes are not a JSON object")
+        known = {field.name for field in dataclasses.fields(cls)}
+        strange = sorted(str(key) for key in data.keys() - known)
+        if strange or "vocabulary_size" not in data:
+            raise CelloquyError(f"the model's sizes are not understood: {', '.join(strange) or 'no vocabulary_size'}")
+        return cls(**data)
+
+
+def _whole(name: str, value: Any, low: int, high: int = LARGEST) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UsageError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+class Block(nn.Module):
+    """A recurrent layer with what stands around it: normalisation before, dropout and the residual path after."""
+
+    def __init__(self, cell: Cell, input_size: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(input_size) if config.norm == "layer" else None
+        self.recurrent = Layer(cell, input_size, config.hidden_size)
+        self.dropout = config.dropout
+        self.residual = config.residual and input_size == config.hidden_size
+
+    def before(self, x: Tensor) -> Tensor:
+        """What the recurrent layer is given."""
+        return x if self.norm is None else self.norm(x)
+
+    def after(self, y: Tensor, x: Tensor | None) -> Tensor:
+        """What the next layer is given, from the recurrent output ``y`` and the block's input ``x``."""
+        y = F.dropout(y, self.dropout, self.training)
+        return y if x is None else x + y
+
+
+class LanguageModel(nn.Module):
+    """p(next token | tokens so far) by a stack of recurrent layers of one cell.
+
+    Pre-normalisation (``norm="layer"``) and residual paths follow Ba, Kiros and Hinton 2016 and He et al. 2015; tied
+    input and output embeddings Press and Wolf 2017; dropout acts on each layer's output, never inside the recurrence
+    (Zaremba, Sutskever and Vinyals 2014).
+    """
+
+    def __init__(self, cell: Cell, config: ModelConfig, *, kernels: KernelFinder | None = builtin_kernel) -> None:
+        super().__init__()
+        self.cell = cell
+        self.config = config
+        self.kernels = kernels
+        sizes = [config.embedding] + [config.hidden_size] * (config.num_layers - 1)
+        self.embedding = nn.Embedding(config.vocabulary_size, config.embedding)
+        self.blocks = nn.ModuleList(Block(cell, size, config) for size in sizes)
+        self.final_norm = nn.LayerNorm(config.hidden_size) if config.norm == "layer" else None
+        self.readout = nn.Linear(config.hidden_size, config.vocabulary_size)
+        if config.tie:
+            self.readout.weight = self.embedding.weight
+        self._compute_dtype: torch.dtype | None = None
+
+    @property
+    def compute_dtype(self) -> torch.dtype | None:
+        """The dtype of matrix products (None: the parameters'); weights, state, logits and sums keep the parameters'."""
+        return self._compute_dtype
+
+    @compute_dtype.setter
+    def compute_dtype(self, dtype: torch.dtype | None) -> None:
+        self._compute_dtype = dtype
+        for layer in self.recurrent_layers:
+            layer.compute_dtype = dtype
+
+    @property
+    def recurrent_layers(self) -> list[Layer]:
+        """The recurrent layers, from the input up."""
+        return [block.recurrent for block in self.blocks]  # type: ignore[misc, union-attr]
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of learned numbers; a tied matrix counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def initial_state(self, batch: int) -> State:
+        """The state before any token, for ``batch`` rows."""
+        return [layer.initial_state(batch) for layer in self.recurrent_layers]
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Logits [T, B, V] of the token after each of ``tokens`` [T, B], and the final state (not detached)."""
+        hidden, state = self.hidden(tokens, state)
+        return self.read(hidden), state
+
+    def hidden(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """What the readout is given, [T, B, H], and the final state."""
+        if state is None:
+            state = self.initial_state(tokens.shape[1])
+        x: Tensor | None = None
+        after: State = []
+        for number, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            y, layer_state = self._run_block(block, tokens if number == 0 else None, x, state[number])
+            if block.residual and x is None:
+                x = self.embedding(tokens)
+            x = block.after(y, x if block.residual else None)
+            after.append(layer_state)
+        assert x is not None
+        return x, after
+
+    def _run_block(
+        self, block: Block, tokens: Tensor | None, x: Tensor | None, state: LayerState
+    ) -> tuple[Tensor, LayerState]:
+        """One layer by its kernel if there is one; else by the loop, the first layer's input by the token table."""
+        layer = block.recurrent
+        kernel = self.kernel_for(layer)
+        if tokens is not None and (kernel is not None or tokens.numel() < self.config.vocabulary_size):
+            x = self.embedding(tokens)
+        if x is not None:
+            x = block.before(x)
+            return layer(x, state) if kernel is None else kernel(layer, x, state)
+        assert tokens is not None
+        table = layer.project(block.before(self.embedding.weight))  # [V, G H]: one row a token, for all steps
+        return layer.run(F.embedding(tokens, table), state)
+
+    def kernel_for(self, layer: Layer) -> Kernel | None:
+        """The fused kernel for a layer in its present mode, if the finder gives one."""
+        if self.kernels is None:
+            return None
+        training = self.training and torch.is_grad_enabled()
+        return self.kernels(self.cell, layer.W.device, layer.product_dtype, training)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """Logits [..., V] from the last layer's output, in the parameters' dtype."""
+        if self.final_norm is not None:
+            hidden = self.final_norm(hidden)
+        dtype = self._compute_dtype
+        if dtype is None or dtype == hidden.dtype:
+            return F.linear(hidden, self.readout.weight, self.readout.bias)
+        return F.linear(hidden.to(dtype), self.readout.weight.to(dtype)).to(hidden.dtype) + self.readout.bias
+
+    def decoder(self) -> Decoder:
+        """A reader of one token after another with the present weights folded for speed; see ``cells.decoder``."""
+        from cells.decoder import Decoder
+
+        return Decoder(self)

@@ -1,0 +1,53 @@
+"""Products with a fixed matrix: packed once, used at every step. Private operators are probed and have a plain fallback."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Product = Callable[[Tensor], Tensor]
+
+
+@functools.cache
+def packing_works(dtype: torch.dtype) -> bool:
+    """Whether oneDNN's packed linear exists on this machine for ``dtype`` and gives the right numbers.
+
+    The operators are private to torch, so a release may drop or change them: any failure here means the plain product.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if dtype not in (torch.float32, torch.bfloat16):
+        return False
+    try:
+        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return False
+        weight = torch.linspace(-1, 1, 12).reshape(3, 4).to(dtype)
+        rows = torch.linspace(1, -1, 8).reshape(2, 4).to(dtype)
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, 2)
+        product = torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return torch.allclose(product.float(), rows.float() @ weight.float().t(), atol=0.05)
+
+
+def fixed_product(weight: Tensor, batch: int) -> Product:
+    """``u -> u @ weight.T`` for [batch, in] rows, with ``weight`` [out, in] packed if that helps on its device."""
+    weight = weight.detach()
+    if weight.device.type == "cpu" and packing_works(weight.dtype):
+        linear = torch.ops.mkldnn._linear_pointwise
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), batch)
+        return lambda rows: linear(rows, packed, None, "none", [], "")  # type: ignore[no-any-return]
+    transposed = weight.t()
+    return lambda rows: rows @ transposed
+
+
+def once_product(left: Tensor, right: Tensor) -> Tensor:
+    """``left.T @ right`` for tall matrices [N, m] and [N, n]: the one large product of a deferred weight gradient."""
+    if left.device.type == "cpu" and packing_works(left.dtype):
+        linear = torch.ops.mkldnn._linear_pointwise
+        product: Tensor = linear(left.t().contiguous(), right.t().contiguous(), None, "none", [], "")
+        return product
+    return left.t() @ right
