@@ -1,4 +1,4 @@
-"""What ``Cell.step`` is given: gates, state and parameters by name. Internals are underscored, so any gate name is free."""
+"""What ``Cell.step`` is given: gates, state and parameters by name. Internals are underscored: gate names are free."""
 
 from __future__ import annotations
 

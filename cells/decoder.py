@@ -25,12 +25,7 @@ class _LayerStep:
         self.shape = (len(layer.gates), layer.hidden_size)
         self.out = output_name(layer.cell)
         self.p = named({name: value.detach() for name, value in layer.p.items()})
-        self.R = named(
-            {
-                name: _product(layer.R[name].detach(), gates)
-                for name, gates in layer.recurrent_gates.items()
-            }
-        )
+        self.R = named({name: _product(layer.R[name].detach(), gates) for name, gates in layer.recurrent_gates.items()})
 
     def __call__(self, projected: Tensor, state: LayerState) -> LayerState:
         """The new state from a projected input [B, G H]."""

@@ -76,7 +76,7 @@ def _embed(model: LanguageModel, fill: Fill | None) -> None:
 
 
 def _fill_gates(matrix: Tensor, hidden_size: int, fill: Fill) -> None:
-    for block in matrix.split(hidden_size):
+    for block in matrix.view(-1, hidden_size, matrix.shape[1]):
         fill(block)
 
 

@@ -1,6 +1,6 @@
 """Fused kernels for the built-in cells: torch.nn's own on CPU, cuDNN's on CUDA, for a whole layer and sequence.
 
-A kernel is only a faster way to compute what ``step`` says; tests hold it to that, on outputs, final state and gradients.
+A kernel is only a faster way to compute what ``step`` says; tests hold it to that, on outputs, states and gradients.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from cells.state import LayerState
 def builtin_kernel(cell: Cell, device: torch.device, dtype: torch.dtype, training: bool) -> Kernel | None:
     """The fused kernel for RNN, LSTM or GRU where it is faster than the loop; None declines.
 
-    Measured on CPU (docs/performance.md): in float32 the loop's packed products win in training; in bfloat16 the fused
-    kernels do. In inference they always do, and on CUDA (cuDNN) always.
+    Measured on CPU (``tests/benchmarks/kernels.py``): the loop's packed products beat torch.nn's kernels for RNN and
+    GRU, and for the LSTM in float32 training or on one thread; the LSTM's kernel wins in inference and in bfloat16
+    training on several threads. On CUDA (cuDNN) the kernels always win.
     """
-    kernel = _KERNELS.get(type(cell))
+    kernel = FUSED.get(type(cell))
     if kernel is None or device.type not in ("cpu", "cuda"):
         return None
-    if device.type == "cpu" and training and dtype == torch.float32:
-        return None
+    if device.type == "cpu":
+        slower_in_training = dtype != torch.bfloat16 or torch.get_num_threads() == 1
+        if type(cell) is not LSTM or (training and slower_in_training):
+            return None
     return kernel
 
 
@@ -38,14 +41,14 @@ def _weights(layer: Layer, second_bias: Tensor) -> list[Tensor]:
 
 def _rnn(layer: Layer, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
     relu = layer.cell.options["activation"] == "relu"
-    run = torch._VF.rnn_relu if relu else torch._VF.rnn_tanh  # type: ignore[attr-defined]
+    run = torch._VF.rnn_relu if relu else torch._VF.rnn_tanh
     return _one_state(run, layer, x, state, torch.zeros_like(layer.b))
 
 
 def _gru(layer: Layer, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
     candidate = layer.p["n"]
     second_bias = torch.cat([candidate.new_zeros(2 * layer.hidden_size), candidate])
-    return _one_state(torch._VF.gru, layer, x, state, second_bias)  # type: ignore[attr-defined]
+    return _one_state(torch._VF.gru, layer, x, state, second_bias)
 
 
 def _one_state(
@@ -62,11 +65,11 @@ def _one_state(
 def _lstm(layer: Layer, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
     low = layer.product_dtype
     start = [state[name].to(low).unsqueeze(0) for name in ("h", "c")]
-    y, h, c = torch._VF.lstm(  # type: ignore[attr-defined]
+    y, h, c = torch._VF.lstm(
         x.to(low), start, _weights(layer, torch.zeros_like(layer.b)), True, 1, 0.0, layer.training, False, False
     )
     wide = state["h"].dtype
     return y.to(x.dtype), {"h": h.squeeze(0).to(wide), "c": c.squeeze(0).to(wide)}
 
 
-_KERNELS: dict[type[Cell], Kernel] = {RNN: _rnn, LSTM: _lstm, GRU: _gru}
+FUSED: dict[type[Cell], Kernel] = {RNN: _rnn, LSTM: _lstm, GRU: _gru}

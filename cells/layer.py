@@ -61,7 +61,7 @@ class Layer(nn.Module):
     @torch.no_grad()
     def reset_declared(self) -> None:
         """Biases and per-unit vectors to the values that the cell declares."""
-        for gate, part in zip(self.gates, self.b.unflatten(0, (-1, self.hidden_size)), strict=True):
+        for gate, part in zip(self.gates, self.b.view(-1, self.hidden_size), strict=True):
             part.fill_(float(self.cell.bias.get(gate, 0.0)))
         for name, value in self.cell.vectors.items():
             self.p[name].fill_(float(value))
@@ -107,7 +107,7 @@ class Layer(nn.Module):
             raise CelloquyError("a sequence needs at least one step")
         if state is None:
             state = self.initial_state(batch)
-        packed = projected.unflatten(-1, (len(self.gates), self.hidden_size))
+        packed = projected.view(length, batch, len(self.gates), self.hidden_size)
         if self.cell.affine and mask is None and length > 1:
             return self._scan(packed, state)
         return self._loop(packed, state, mask)
@@ -161,10 +161,8 @@ def call_step(cell: Cell, x: GateBundle, state: LayerState, R: Any, p: Any) -> L
     shape = x._packed.shape[:-2] + x._packed.shape[-1:]
     for name, value in new.items():
         if not isinstance(value, Tensor) or value.shape != shape:
-            found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise CelloquyError(
-                f"cell {cell.label}: state {name} must come back with shape {tuple(shape)}, not {found}"
-            )
+            got = str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+            raise CelloquyError(f"cell {cell.label}: state {name} must come back with shape {tuple(shape)}, not {got}")
     return new
 
 

@@ -1,4 +1,4 @@
-"""Long short-term memory (Hochreiter and Schmidhuber 1997) with the forget gate of Gers, Schmidhuber and Cummins (2000)."""
+"""Long short-term memory (Hochreiter and Schmidhuber 1997) with the forget gate of Gers et al. (2000)."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class ModelConfig:
             raise UsageError(f"norm must be none or layer, not {self.norm!r}")
         if self.tie and self.embedding != self.hidden_size:
             raise UsageError(
-                f"tied weights need equal sizes: embedding {self.embedding}, hidden {self.hidden_size}; leave embed at 0"
+                f"tied weights need equal sizes, not {self.embedding} and {self.hidden_size}: leave embed at 0"
             )
         if self.unknown_id is not None:
             _whole("unknown_id", self.unknown_id, 0, self.vocabulary_size - 1)
@@ -126,7 +126,7 @@ class LanguageModel(nn.Module):
 
     @property
     def compute_dtype(self) -> torch.dtype | None:
-        """The dtype of matrix products (None: the parameters'); weights, state, logits and sums keep the parameters'."""
+        """The dtype of matrix products (None: the parameters'); everything else keeps the parameters' dtype."""
         return self._compute_dtype
 
     @compute_dtype.setter
@@ -138,7 +138,7 @@ class LanguageModel(nn.Module):
     @property
     def recurrent_layers(self) -> list[Layer]:
         """The recurrent layers, from the input up."""
-        return [block.recurrent for block in self.blocks]  # type: ignore[misc, union-attr]
+        return [block.recurrent for block in self.blocks]  # type: ignore[misc]
 
     @property
     def parameter_count(self) -> int:

@@ -1,4 +1,4 @@
-"""Products with a fixed matrix: packed once, used at every step. Private operators are probed and have a plain fallback."""
+"""Products with a fixed matrix, packed once and used at every step; private operators are probed, with a fallback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def packing_works(dtype: torch.dtype) -> bool:
 
     The operators are private to torch, so a release may drop or change them: any failure here means the plain product.
     """
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if dtype not in (torch.float32, torch.bfloat16):
         return False
@@ -39,7 +39,7 @@ def fixed_product(weight: Tensor, batch: int) -> Product:
     if weight.device.type == "cpu" and packing_works(weight.dtype):
         linear = torch.ops.mkldnn._linear_pointwise
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), batch)
-        return lambda rows: linear(rows, packed, None, "none", [], "")  # type: ignore[no-any-return]
+        return lambda rows: linear(rows, packed, None, "none", [], "")
     transposed = weight.t()
     return lambda rows: rows @ transposed
 

@@ -48,7 +48,7 @@ class _Collect(torch.autograd.Function):
         return weight.view_as(weight)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor | None) -> tuple[Tensor | None, None]:
         desk: _Desk = ctx.desk
         if not desk.inputs:
@@ -70,7 +70,7 @@ class _Multiply(torch.autograd.Function):
         return desk.multiply(low).to(rows.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         desk: _Desk = ctx.desk
         (low,) = ctx.saved_tensors
@@ -89,17 +89,18 @@ def recurrent_product(
     each sequence, because it holds the packed weight and the deferred gradient.
     """
     desk = _Desk(weight, batch, dtype)
-    gates = len(names)
+    shape = (-1, len(names), weight.shape[1])
     if not torch.is_grad_enabled():
 
         def infer(rows: Tensor) -> GateBundle:
-            return GateBundle(desk.multiply(rows.to(dtype)).to(rows.dtype).unflatten(-1, (gates, -1)), names)
+            return GateBundle(desk.multiply(rows.to(dtype)).to(rows.dtype).view(shape), names)
 
         return infer
 
-    anchor = _Collect.apply(weight, desk)
+    anchor = _Collect.apply(weight, desk)  # type: ignore[no-untyped-call]
 
     def differentiate(rows: Tensor) -> GateBundle:
-        return GateBundle(_Multiply.apply(rows, anchor, desk).unflatten(-1, (gates, -1)), names)
+        product: Tensor = _Multiply.apply(rows, anchor, desk)  # type: ignore[no-untyped-call]
+        return GateBundle(product.view(shape), names)
 
     return differentiate

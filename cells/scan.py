@@ -6,6 +6,8 @@ directional derivatives and values of ``step`` itself, so the author writes no s
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +35,7 @@ class _DiagonalScan(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, out, start = ctx.saved_tensors
         adjoint = gradient.clone(memory_format=torch.contiguous_format)
@@ -48,12 +50,22 @@ class _DiagonalScan(torch.autograd.Function):
 
 def diagonal_scan(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
     """h_t = a_t h_{t-1} + b_t for a, b [T, B, H] and h_0 = ``start`` [B, H]; returns all h, [T, B, H]."""
-    result: Tensor = _DiagonalScan.apply(a.contiguous(), b.contiguous(), start)
+    result: Tensor = _DiagonalScan.apply(a.contiguous(), b.contiguous(), start)  # type: ignore[no-untyped-call]
     return result
+
+
+@functools.cache
+def _prepare_forward_mode() -> None:
+    """Let torch load its forward-mode tables, which warn of their own use of TorchScript: nothing a person can mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        one = torch.ones(())
+        torch.func.jvp(torch.sigmoid, (one,), (one,))
 
 
 def scan_affine(cell: Cell, step: Step, x: GateBundle, start: dict[str, Tensor], like: Tensor) -> dict[str, Tensor]:
     """Every state over all time, name -> [T, B, H], of an affine ``cell`` whose gates ``x`` are [T, B, G, H]."""
+    _prepare_forward_mode()
     names = tuple(cell.state)
     zeros = {name: torch.zeros_like(like) for name in names}
     ones = torch.ones_like(like)
@@ -67,7 +79,7 @@ def scan_affine(cell: Cell, step: Step, x: GateBundle, start: dict[str, Tensor],
     columns: list[tuple[Tensor, ...]] = []  # columns[j][i] = d new_i / d old_j
     for name in names:
         tangents = tuple(ones if other == name else zeros[other] for other in names)
-        offsets, column = torch.func.jvp(states, at_zero, tangents)
+        offsets, column = torch.func.jvp(states, at_zero, tangents)[:2]
         columns.append(column)
     if len(names) == 1:
         return {names[0]: diagonal_scan(columns[0][0], offsets[0], start[names[0]])}
@@ -87,5 +99,3 @@ def _small_matrix_scan(
         state = b + sum((m[..., old] * state[..., old, None] for old in range(size)), torch.zeros_like(b))
         rows.append(state)
     return dict(zip(names, torch.stack(rows).unbind(-1), strict=True))
-
-
