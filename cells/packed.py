@@ -45,8 +45,11 @@ def fixed_product(weight: Tensor, batch: int) -> Product:
 
 
 def once_product(left: Tensor, right: Tensor) -> Tensor:
-    """``left.T @ right`` for tall matrices [N, m] and [N, n]: the one large product of a deferred weight gradient."""
-    if left.device.type == "cpu" and packing_works(left.dtype):
+    """``left.T @ right`` for tall matrices [N, m] and [N, n]: the one large product of a deferred weight gradient.
+
+    In float32 the packed linear wins although it copies both transposed; in bfloat16 the plain product does.
+    """
+    if left.device.type == "cpu" and left.dtype == torch.float32 and packing_works(left.dtype):
         linear = torch.ops.mkldnn._linear_pointwise
         product: Tensor = linear(left.t().contiguous(), right.t().contiguous(), None, "none", [], "")
         return product
