@@ -10,9 +10,16 @@ from torch.nn import functional as F
 
 from cells.bundle import GateBundle, named
 from cells.cell import output_name
-from cells.layer import call_step
+from cells.layer import Layer, call_step
 from cells.model import Block, LanguageModel
+from cells.packed import Product, fixed_product
 from cells.state import LayerState, State
+
+ROWS = 64
+"""Products are packed for this many rows whatever the batch, so that a row's numbers do not depend on its company.
+
+With a hidden size that is a multiple of 64 they do not, to the last bit; with another, the ends of elementwise loops
+take torch's scalar path, which may differ by an ulp between one row and many."""
 
 
 class _LayerStep:
@@ -20,6 +27,7 @@ class _LayerStep:
 
     def __init__(self, block: Block) -> None:
         layer = block.recurrent
+        self.block = block
         self.cell = layer.cell
         self.gates = layer.gates
         self.shape = (len(layer.gates), layer.hidden_size)
@@ -35,11 +43,16 @@ class _LayerStep:
 
 def _product(weight: Tensor, names: tuple[str, ...]) -> Any:
     shape = (-1, len(names), weight.shape[1])
+    product = fixed_product(weight, ROWS)
 
     def multiply(rows: Tensor) -> GateBundle:
-        return GateBundle(F.linear(rows, weight).view(shape), names)
+        return GateBundle(product(rows).view(shape), names)
 
     return multiply
+
+
+def _projection(layer: Layer) -> Product:
+    return fixed_product(layer.W, ROWS, layer.b)
 
 
 class Decoder:
@@ -54,8 +67,9 @@ class Decoder:
         self.config = model.config
         with torch.no_grad():
             blocks = [block for block in model.blocks if isinstance(block, Block)]
-            self._blocks = blocks
-            self._steps = [_LayerStep(block) for block in blocks]
+            self._first = _LayerStep(blocks[0])
+            self._rest = [(_LayerStep(block), _projection(block.recurrent)) for block in blocks[1:]]
+            self._readout = fixed_product(model.readout.weight, ROWS, model.readout.bias)
             first = blocks[0]
             weight = model.embedding.weight
             self._embedding = weight.detach() if first.residual else None
@@ -69,22 +83,17 @@ class Decoder:
     @torch.no_grad()
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits [B, V] after reading one token for each row, ``tokens`` [B], and the new state."""
-        after: State = []
-        x: Tensor | None = None
-        for number, (block, step) in enumerate(zip(self._blocks, self._steps, strict=True)):
-            if x is None:
-                projected = self._table.index_select(0, tokens)
-                x = None if self._embedding is None else self._embedding.index_select(0, tokens)
-            else:
-                projected = F.linear(block.before(x), block.recurrent.W, block.recurrent.b)
-            new = step(projected, state[number])
+        first = self._first(self._table.index_select(0, tokens), state[0])
+        after: State = [first]
+        x = first[self._first.out]
+        if self._embedding is not None:
+            x = self._embedding.index_select(0, tokens) + x
+        for number, (step, project) in enumerate(self._rest, 1):
+            new = step(project(step.block.before(x)), state[number])
             after.append(new)
-            y = new[step.out]
-            x = x + y if block.residual and x is not None else y
-        assert x is not None
+            x = x + new[step.out] if step.block.residual else new[step.out]
         norm = self.model.final_norm
-        readout = self.model.readout
-        return F.linear(x if norm is None else norm(x), readout.weight, readout.bias), after
+        return self._readout(x if norm is None else norm(x)), after
 
     @torch.no_grad()
     def run(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Product = Callable[[Tensor], Tensor]
 
@@ -33,15 +34,19 @@ def packing_works(dtype: torch.dtype) -> bool:
     return torch.allclose(product.float(), rows.float() @ weight.float().t(), atol=0.05)
 
 
-def fixed_product(weight: Tensor, batch: int) -> Product:
-    """``u -> u @ weight.T`` for [batch, in] rows, with ``weight`` [out, in] packed if that helps on its device."""
+def fixed_product(weight: Tensor, batch: int, bias: Tensor | None = None) -> Product:
+    """``u -> u @ weight.T + bias`` for about ``batch`` rows, ``weight`` [out, in] packed if that helps on its device.
+
+    Packed for 64 rows the product of a row comes out the same to the last bit however many rows stand beside it
+    (packed for one row, or plain, it does not): decoding relies on that.
+    """
     weight = weight.detach()
+    bias = None if bias is None else bias.detach()
     if weight.device.type == "cpu" and packing_works(weight.dtype):
         linear = torch.ops.mkldnn._linear_pointwise
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), batch)
-        return lambda rows: linear(rows, packed, None, "none", [], "")
-    transposed = weight.t()
-    return lambda rows: rows @ transposed
+        return lambda rows: linear(rows, packed, bias, "none", [], "")
+    return lambda rows: F.linear(rows, weight, bias)
 
 
 def once_product(left: Tensor, right: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from cells.gru import GRU
 from cells.initialise import initialise
 from cells.lstm import LSTM
 from cells.model import LanguageModel, ModelConfig
+from cells.packed import packing_works
+from cells.rnn import RNN
 from cells.state import clone, detach, select, stack, state_from_tensors, state_tensors
 
 VARIANTS = [
@@ -194,3 +196,21 @@ def test_states_can_be_selected_stacked_and_flattened():
     for left, right in zip(state, flat, strict=True):
         assert left.keys() == right.keys()
         assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_a_row_s_logits_do_not_depend_on_its_company():
+    """To the last bit where the hidden size fills whole vectors: what makes text the same one by one and batched."""
+    if not packing_works(torch.float32):
+        pytest.skip("this machine has no packed products")
+    torch.manual_seed(0)
+    for cell in (RNN(), LSTM(), GRU()):
+        model = LanguageModel(cell, ModelConfig(37, 64, num_layers=2, norm="layer"))
+        decoder = model.eval().decoder()
+        tokens = torch.randint(0, 37, (50, 9))
+        together, alone, few = decoder.initial_state(9), decoder.initial_state(1), decoder.initial_state(3)
+        for row in tokens:
+            all_logits, together = decoder.step(row, together)
+            one, alone = decoder.step(row[4:5], alone)
+            three, few = decoder.step(row[3:6], few)
+            assert torch.equal(all_logits[4], one[0])
+            assert torch.equal(all_logits[3:6], three)
