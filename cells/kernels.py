@@ -19,17 +19,15 @@ from cells.state import LayerState
 def builtin_kernel(cell: Cell, device: torch.device, dtype: torch.dtype, training: bool) -> Kernel | None:
     """The fused kernel for RNN, LSTM or GRU where it is faster than the loop; None declines.
 
-    Measured on CPU (``tests/benchmarks/kernels.py``): the loop's packed products beat torch.nn's kernels for RNN and
-    GRU, and for the LSTM in float32 training or on one thread; the LSTM's kernel wins in inference and in bfloat16
-    training on several threads. On CUDA (cuDNN) the kernels always win.
+    Measured on CPU (``tests/benchmarks/kernels.py``): in training the loop's packed products are as fast as the LSTM's
+    kernel and faster than the others, and in bfloat16 they keep the state in float32; in inference the LSTM's kernel
+    wins. On CUDA (cuDNN) the kernels always win.
     """
     kernel = FUSED.get(type(cell))
     if kernel is None or device.type not in ("cpu", "cuda"):
         return None
-    if device.type == "cpu":
-        slower_in_training = dtype != torch.bfloat16 or torch.get_num_threads() == 1
-        if type(cell) is not LSTM or (training and slower_in_training):
-            return None
+    if device.type == "cpu" and (training or type(cell) is not LSTM):
+        return None
     return kernel
 
 

@@ -4,7 +4,8 @@ Run it by name: ``python tests/benchmarks/training.py [--rounds N] [--threads N]
 
 The baseline is nn.Embedding, nn.RNN/LSTM/GRU, nn.Linear, cross-entropy, clipping and Adam in float32 with carried,
 detached state. Ours is the language model with the same sizes in this machine's default precision and the same rest.
-Both take turns within each round; the ratio is the median of the rounds' ratios.
+Freed memory is kept as in the trainer (``--keep-memory no`` leaves that out), for the baseline too, both being in one
+process; alone it would not have it. Both take turns within each round; the ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 from cells.cell import Cell
 from cells.gru import GRU
 from cells.lstm import LSTM
+from cells.memory import keep_freed_memory
 from cells.model import LanguageModel, ModelConfig
 from cells.packed import packing_works
 from cells.rnn import RNN
@@ -94,8 +96,11 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--keep-memory", choices=("yes", "no"), default="yes")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.keep_memory == "yes":
+        keep_freed_memory()
     tokens = torch.randint(0, VOCABULARY, (arguments.length, arguments.batch))
     print(f"{arguments.threads} threads, H={arguments.hidden}, T={arguments.length}, B={arguments.batch}; thousands/s")
     print("| cell | baseline | ours | ratio |\n|---|---|---|---|")
