@@ -1,4 +1,4 @@
-"""Keeping freed memory: a training step frees and takes hundreds of megabytes, and fresh pages cost more than it does."""
+"""Keeping freed memory: a training step frees and takes hundreds of megabytes, and fresh pages cost more than that."""
 
 from __future__ import annotations
 
