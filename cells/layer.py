@@ -13,7 +13,7 @@ from cells.bundle import GateBundle, named
 from cells.cell import Cell, check_declaration, gate_names, output_name
 from cells.errors import CelloquyError
 from cells.product import recurrent_product
-from cells.scan import scan_affine
+from cells.scan import block_length, scan_affine
 from cells.state import LayerState
 
 Kernel = Callable[["Layer", Tensor, LayerState], tuple[Tensor, LayerState]]
@@ -113,17 +113,20 @@ class Layer(nn.Module):
         return self._loop(packed, state, mask)
 
     def _scan(self, packed: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        """All steps of an affine cell at once; see ``cells.scan``."""
+        """An affine cell block after block, each block's steps at once; see ``cells.scan``."""
         p = named(dict(self.p))
         R = named({})
-        states = scan_affine(
-            self.cell,
-            lambda x, s: call_step(self.cell, x, s, R, p),
-            GateBundle(packed, self.gates),
-            state,
-            packed.select(-2, 0),
-        )
-        return states[output_name(self.cell)], {name: values[-1] for name, values in states.items()}
+
+        def step(x: GateBundle, s: LayerState) -> LayerState:
+            return call_step(self.cell, x, s, R, p)
+
+        out = output_name(self.cell)
+        outputs = []
+        for block in torch.split(packed, block_length(packed)):
+            states = scan_affine(self.cell, step, GateBundle(block, self.gates), state, block.select(-2, 0))
+            outputs.append(states[out])
+            state = {name: values[-1] for name, values in states.items()}
+        return torch.cat(outputs), state
 
     def _loop(self, packed: Tensor, state: LayerState, mask: Tensor | None) -> tuple[Tensor, LayerState]:
         """Step after step; what is constant over the sequence is made before it."""

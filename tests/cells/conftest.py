@@ -97,6 +97,12 @@ CELLS = {
 }
 
 
+@pytest.fixture
+def cells():
+    """All of them by name."""
+    return CELLS
+
+
 @pytest.fixture(params=list(CELLS))
 def cell(request):
     """Every cell in turn."""

@@ -160,3 +160,32 @@ def test_a_faulty_step_is_told_in_one_line(fault, says):
         Layer(Broken(fault), 2, 2)(torch.zeros(1, 1, 2))
     assert "\n" not in str(caught.value)
     assert "Broken" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["affine_one", "affine_two"])
+def test_an_affine_cell_is_scanned_in_blocks_that_join(name, cells, monkeypatch):
+    torch.manual_seed(0)
+    layer = Layer(cells[name], 3, 4).double()
+    x = torch.randn(11, 2, 3, dtype=torch.float64)
+    whole, last = layer(x)
+    monkeypatch.setattr("cells.layer.block_length", lambda packed: 4)
+    blocks, end = layer(x)
+    torch.testing.assert_close(blocks, whole, rtol=1e-12, atol=1e-12)
+    assert_same(end, last)
+
+
+@pytest.mark.parametrize("name", ["affine_one", "affine_two"])
+def test_an_affine_cell_s_scan_equals_its_step(name, cells):
+    """With a mask the engine takes the loop: the same numbers and gradients must come out."""
+    torch.manual_seed(0)
+    layer = Layer(cells[name], 3, 4).double()
+    x = torch.randn(7, 2, 3, dtype=torch.float64)
+    results = []
+    for mask in (None, torch.ones(7, 2, dtype=torch.bool)):
+        layer.zero_grad()
+        y, last = layer(x, mask=mask)
+        (y.square().sum() + sum(value.sum() for value in last.values())).backward()
+        results.append((y, last, {key: parameter.grad.clone() for key, parameter in layer.named_parameters()}))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-12, atol=1e-12)
+    assert_same(results[0][1], results[1][1])
+    assert_same(results[0][2], results[1][2], 1e-10)
