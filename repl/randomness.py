@@ -1,0 +1,68 @@
+"""Random numbers by counting: the n-th number of a stream is a pure function of (seed, sample, n).
+
+Nothing is consumed, so going back in a text, branching it, or writing many samples in one batch needs no generator
+state: a place in the stream is three whole numbers. The mixing is SplitMix64's finaliser (Steele, Lea and Flood 2014).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def _mix(word: int) -> int:
+    """SplitMix64's output function: a bijection of 64-bit words in which every input bit moves every output bit."""
+    word = (word + _GOLDEN) & _MASK
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _MASK
+    return word ^ (word >> 31)
+
+
+def stream_key(seed: int, sample: int) -> int:
+    """The 64-bit key of one stream. ``seed`` is a whole number from 0, of any size."""
+    key = 0
+    while True:
+        key = _mix(key ^ (seed & _MASK))
+        seed >>= 64
+        if seed <= 0:
+            return _mix(key ^ sample)
+
+
+def keyed_uniform(key: int, index: int) -> float:
+    """Number ``index`` of the stream with this key: a multiple of 2^-53 in [0, 1)."""
+    return (_mix(key ^ _mix(index)) >> 11) * 2.0**-53
+
+
+def uniform(seed: int, sample: int, index: int) -> float:
+    """Number ``index`` of the stream (``seed``, ``sample``), in [0, 1)."""
+    return keyed_uniform(stream_key(seed, sample), index)
+
+
+def keyed_uniforms(keys: Sequence[int], index: int) -> NDArray[np.float64]:
+    """:func:`keyed_uniform` of several streams at the same index."""
+    return np.array([keyed_uniform(key, index) for key in keys])
+
+
+def random_seed() -> int:
+    """A fresh seed from the system's entropy, short enough to type again."""
+    return secrets.randbelow(1 << 32)
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """A place in a stream of random numbers; :attr:`value` is the number there, :meth:`next` the place after."""
+
+    seed: int
+    sample: int = 0
+    counter: int = 0
+
+    def at(self, counter: int) -> Randomness:
+        """The same stream at another place."""
+        return Randomness(self.seed, self.sample, counter)

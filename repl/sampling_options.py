@@ -1,0 +1,31 @@
+"""The sampling options that belong to the program itself; every further one comes from a sampler. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plugins.options import Option, OptionSet
+
+CORE_OPTIONS = OptionSet(
+    (
+        Option(
+            "temperature",
+            float,
+            0.8,
+            "Divide the logits by this; 0 takes the likeliest token.",
+            minimum=0,
+            short="-t",
+            step=0.05,
+            command="temp",
+            show_when_default=True,
+        ),
+        Option("seed", int, None, "Seed of the random numbers; random if not given.", minimum=0),
+        Option("greedy", bool, False, "Always take the likeliest token, the same as temperature 0."),
+    )
+)
+
+
+def effective_temperature(values: Mapping[str, Any]) -> float:
+    """The temperature that a set of sampling values asks for: 0 when greedy."""
+    return 0.0 if values["greedy"] else float(values["temperature"])
