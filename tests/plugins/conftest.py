@@ -1,0 +1,74 @@
+"""Fixtures: plugin files, and distributions that importlib.metadata finds without a package manager."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+WriteFile = Callable[[str, str], Path]
+Install = Callable[..., None]
+
+GOOD = """
+    from torch import tanh
+    from cells.cell import Cell
+    from plugins.hookspecs import hookimpl
+
+    class Swirl(Cell):
+        '''A swirl.'''
+        input = "h"
+        recurrent = {"h": "h"}
+
+        def step(self, x, s, R, p):
+            return {"h": tanh(x.h + R.h(s.h).h)}
+
+    @hookimpl
+    def register_cells(register):
+        register("swirl", Swirl)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_installed_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLOQUY_LOAD_PLUGINS", "")
+
+
+@pytest.fixture
+def write_file(tmp_path: Path) -> WriteFile:
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """``install("dist-name", "1.0", module_text, entry="name")``: visible to this process only."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    before = set(sys.modules)
+
+    def put(distribution: str, version: str, text: str, entry: str | None = None) -> None:
+        module = distribution.replace("-", "_")
+        (site / f"{module}.py").write_text(textwrap.dedent(text), encoding="utf-8")
+        info = site / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[celloquy]\n{entry or module} = {module}\n")
+
+    yield put
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", "") and str(site) in str(sys.modules[name].__file__):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def good_plugin() -> str:
+    """The text of a plugin that brings the cell ``swirl``."""
+    return textwrap.dedent(GOOD)
