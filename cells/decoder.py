@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -97,13 +99,25 @@ class Decoder:
 
     @torch.no_grad()
     def run(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Logits [T, B, V] over whole sequences ``tokens`` [T, B], and the final state: for prompts and scoring."""
+        """Logits [T, B, V] over whole sequences ``tokens`` [T, B], and the final state: for scoring."""
+        with self._inference():
+            logits, after = self.model(tokens, state)
+        return logits, after
+
+    @torch.no_grad()
+    def read(self, tokens: Tensor, state: State) -> State:
+        """The state after whole sequences ``tokens`` [T, B], without logits: for prompts and transcripts."""
+        with self._inference():
+            return self.model.hidden(tokens, state)[1]
+
+    @contextlib.contextmanager
+    def _inference(self) -> Iterator[None]:
+        """The model in evaluation mode and full precision inside the block."""
         was_training, dtype = self.model.training, self.model.compute_dtype
         self.model.eval()
         self.model.compute_dtype = None
         try:
-            logits, after = self.model(tokens, state)
-            return logits, after
+            yield
         finally:
             self.model.compute_dtype = dtype
             self.model.train(was_training)
