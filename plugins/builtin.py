@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plugins.hookspecs import hookimpl
+from plugins.sampler_options import MIROSTAT, TYPICAL
 
 if TYPE_CHECKING:
     import torch
 
     from cells.cell import Cell
     from cells.layer import Kernel
-    from plugins.registry import RegisterCell
+    from plugins.registry import RegisterCell, RegisterSampler
 
 
 @hookimpl
@@ -20,6 +21,13 @@ def register_cells(register: RegisterCell) -> None:
     register("rnn", "cells.rnn:RNN", summary="simple recurrent network (Elman 1990)")
     register("lstm", "cells.lstm:LSTM", summary="long short-term memory with a forget gate (Gers et al. 2000)")
     register("gru", "cells.gru:GRU", summary="gated recurrent unit, reset after the product (the cuDNN form)")
+
+
+@hookimpl
+def register_samplers(register: RegisterSampler) -> None:
+    """Two samplers beyond the usual; top-k, top-p, min-p and the repetition penalty come from ``repl``."""
+    register("plugins.typical:Typical", name="typical", options=TYPICAL, order=300)
+    register("plugins.mirostat:Mirostat", name="mirostat", options=MIROSTAT, order=700)
 
 
 @hookimpl
