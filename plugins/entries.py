@@ -176,7 +176,9 @@ class SamplerEntry:
         return self._loaded
 
     def active(self, values: Mapping[str, Any]) -> bool:
-        """Whether these values change anything."""
+        """Whether these values change anything. With every option at its default none does, and nothing is loaded."""
+        if all(values.get(option.key, option.default) == option.default for option in self.options):
+            return False
         with Blame(f"sampler {self.label}"):
             return bool(self.sampler.active(values))
 

@@ -39,8 +39,11 @@ class Sampler:
     order: ClassVar[int] = 350
 
     def active(self, values: Mapping[str, Any]) -> bool:
-        """Whether these values change anything; an inactive sampler costs nothing. By default: any is not neutral."""
-        return any(values.get(option.key, option.default) != option.default for option in self.options)
+        """Whether these values change anything; an inactive sampler costs nothing.
+
+        Asked only when an option is not at its default: with the defaults alone a sampler is always off.
+        """
+        return True
 
     def transform(self, logits: Tensor, values: Mapping[str, Any], streams: Sequence[Stream]) -> Tensor:
         """New logits [B, V] from ``logits`` [B, V], one stream a row; minus infinity bans a token.

@@ -77,7 +77,8 @@ def test_lazy_sampler_is_imported_only_when_used() -> None:
     code = (
         "import sys; from plugins.registry import load_plugins; r = load_plugins(); "
         "assert 'typical_p' in r.sampler_options; assert 'torch' not in sys.modules; "
-        "[e.active({**r.sampler_options.defaults()}) for e in r.samplers]; assert 'torch' in sys.modules"
+        "[e.active(r.sampler_options.defaults()) for e in r.samplers]; assert 'torch' not in sys.modules; "
+        "[e.active({'typical_p': 0.5}) for e in r.samplers]; assert 'torch' in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
