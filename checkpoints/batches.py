@@ -1,0 +1,92 @@
+"""Splitting a corpus, and the sequential batches that training reads. Tokens are time-major, [T, B]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cells.errors import CelloquyError
+
+Tokens = NDArray[numpy.int32]
+
+
+def split_text(text: str, fraction: float) -> tuple[str, str]:
+    """The training part and, unbroken, the last ``fraction`` of the characters: the validation part.
+
+    Raises CelloquyError if a part would have fewer than two characters: one to read and one to foretell.
+    """
+    cut = int(len(text) * (1 - fraction)) if fraction > 0 else len(text)
+    train, validation = text[:cut], text[cut:]
+    if len(train) < 2 or (fraction > 0 and len(validation) < 2):
+        advice = "a longer corpus is needed" if fraction == 0 else "give a longer corpus or another --val"
+        raise CelloquyError(
+            f"the corpus is too small: {len(train)} characters to train on and {len(validation)} to validate; {advice}"
+        )
+    return train, validation
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """Rows and steps of a batch, and a remark if the corpus made them smaller than asked."""
+
+    batch: int
+    bptt: int
+    remark: str = ""
+
+
+def fitting_batch(tokens: int, batch: int, bptt: int) -> BatchSize:
+    """The largest batch up to [bptt, batch] in which no two rows read the same token at the same time.
+
+    First there are fewer rows; if a single one is still too long, it is shortened.
+    """
+    rows = max(1, min(batch, tokens // bptt))
+    steps = min(bptt, tokens - 1) if rows == 1 else bptt
+    if (rows, steps) == (batch, bptt):
+        return BatchSize(batch, bptt)
+    shrunk = f"batch {batch} became {rows}" + (f" and bptt {bptt} became {steps}" if steps != bptt else "")
+    return BatchSize(rows, steps, f"the corpus has only {tokens} tokens to train on: {shrunk}")
+
+
+class SequentialBatches:
+    """Batches in which every row reads on where it stopped, so that a carried state is always the right one.
+
+    The text is a ring: row b of B starts at token b N / B, and all rows read around it for ever. A row therefore
+    reaches the next row's start with the state of the text before it, no token is left out, and each round cuts the
+    text at other places. ``rows`` picks some of the B rows: the share of one process.
+
+    The whole position is :attr:`read`, the number of tokens each row has read so far: setting it resumes.
+    """
+
+    def __init__(self, tokens: Tokens, batch: int, bptt: int, rows: Sequence[int] | None = None) -> None:
+        if len(tokens) < 2:
+            raise CelloquyError("a corpus of fewer than two tokens cannot be trained on")
+        self.tokens = tokens
+        self.batch = batch
+        self.bptt = bptt
+        self.read = 0
+        length = len(tokens)
+        chosen = range(batch) if rows is None else rows
+        self._starts = numpy.array([row * length // batch for row in chosen], dtype=numpy.int64)
+        self._offsets = numpy.arange(bptt + 1, dtype=numpy.int64)[:, None]
+
+    @property
+    def tokens_a_step(self) -> int:
+        """Tokens foretold in one step by all rows."""
+        return self.batch * self.bptt
+
+    @property
+    def epochs(self) -> float:
+        """How often the corpus has been read so far."""
+        return self.read * self.batch / len(self.tokens)
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Inputs and targets, int64 [T, B] each; a target is the token after its input."""
+        places = (self._starts + (self._offsets + self.read)) % len(self.tokens)
+        window = torch.from_numpy(self.tokens[places].astype(numpy.int64))
+        self.read += self.bptt
+        return window[:-1], window[1:]

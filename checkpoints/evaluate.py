@@ -1,0 +1,155 @@
+"""Scoring a text: the mean surprise of a model, over its whole length, unbroken. Training validates with the same code.
+
+A recurrent model reads a text from its first token to its last, and one row at a time is slow. Here the text is cut
+into rows that are read side by side, twice: the first time each row begins without a past; the second time it begins
+with the state in which the row before it ended, and is read until its losses no longer differ from the first reading's.
+Every token is thus scored with the text before it, at least a whole row of it, which for these purposes is all of it:
+a test holds the result to that of a single row. A text of one row is scored exactly so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cells.errors import CelloquyError
+from cells.model import LanguageModel
+from cells.state import State, select, stack
+from checkpoints.batches import Tokens
+
+if TYPE_CHECKING:
+    from checkpoints.loading import Loaded
+
+ROW = 1024
+"""Tokens that a row has at least, if there is more than one."""
+
+MOST_ROWS = 64
+SPAN = 128
+"""Tokens that every row reads between two looks at whether the second reading still differs from the first."""
+
+SETTLED = 1e-4
+"""Mean difference, in nats a token over a span, below which the second reading agrees with the first."""
+
+LOGITS_AT_ONCE = 1 << 22
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Score:
+    """The sum of -log p over the scored tokens, in nats, and how many they are."""
+
+    nats: float
+    tokens: int
+
+    @property
+    def mean(self) -> float:
+        """Nats a token."""
+        return self.nats / self.tokens
+
+
+def evaluate(loaded: Loaded, text: str) -> dict[str, Any]:
+    """Score a text with a checkpoint.
+
+    The first token is read and not scored: nothing comes before it. Characters outside the vocabulary are read as
+    unknown and not counted; ``unknown`` lists them. Raises CelloquyError if nothing is left to score.
+    """
+    tokens = loaded.tokenizer.encode_array(text)
+    score = score_tokens(loaded.model, tokens)
+    return {
+        "tokens": score.tokens,
+        "characters": len(text),
+        "nats_per_token": score.mean,
+        "bits_per_character": bits_per_character(score.mean, len(tokens), len(text)),
+        "perplexity": perplexity(score.mean),
+        "unknown": loaded.tokenizer.unknown_characters(text),
+    }
+
+
+def bits_per_character(nats_per_token: float, tokens: int, characters: int) -> float:
+    """A mean in nats a token as bits a character, for a text of so many tokens and characters."""
+    return nats_per_token / math.log(2) * tokens / characters
+
+
+def perplexity(nats_per_token: float) -> float:
+    """exp of the mean, or the largest number there is where that overflows."""
+    return math.exp(min(nats_per_token, 709.0))
+
+
+@torch.no_grad()
+def score_tokens(model: LanguageModel, tokens: Tokens) -> Score:
+    """The score of ``tokens`` [N] in float32, the model in evaluation mode; its mode is restored.
+
+    Raises CelloquyError if there are fewer than two tokens, or none that is known after the first.
+    """
+    if len(tokens) < 2:
+        raise CelloquyError("the text is too short to score: it needs two characters, one to read and one to foretell")
+    was_training, dtype = model.training, model.compute_dtype
+    model.eval()
+    model.compute_dtype = None
+    try:
+        inputs, targets = _rows(tokens, model.config.unknown_id)
+        inputs, targets = inputs.to(model.readout.bias.device), targets.to(model.readout.bias.device)
+        losses = _read_twice(model, inputs, targets)
+    finally:
+        model.compute_dtype = dtype
+        model.train(was_training)
+    counted = int((targets != IGNORED).sum())
+    if counted == 0:
+        raise CelloquyError("the checkpoint knows no character of this text after the first, so there is no score")
+    return Score(float(losses.double().sum()), counted)
+
+
+def _rows(tokens: Tokens, unknown_id: int | None) -> tuple[Tensor, Tensor]:
+    """Inputs and targets [T, B], row after row; IGNORED marks unknown targets and the last row's padding."""
+    count = len(tokens) - 1
+    rows = max(1, min(MOST_ROWS, count // ROW))
+    length = -(-count // rows)
+    inputs = numpy.zeros(rows * length, dtype=numpy.int64)
+    targets = numpy.full(rows * length, IGNORED, dtype=numpy.int64)
+    inputs[:count] = tokens[:-1]
+    targets[:count] = tokens[1:]
+    if unknown_id is not None:
+        targets[targets == unknown_id] = IGNORED
+    by_row = (torch.from_numpy(array.reshape(rows, length)) for array in (inputs, targets))
+    first, second = (array.t().contiguous() for array in by_row)
+    return first, second
+
+
+def _read_twice(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Tensor:
+    """The loss of every target [T, B]; 0 where it is ignored."""
+    length, rows = inputs.shape
+    losses = torch.zeros(length, rows, device=inputs.device)
+    start = model.initial_state(rows)
+    state = start
+    for place in range(0, length, SPAN):
+        losses[place : place + SPAN], state = _losses(model, inputs, targets, place, state)
+    if rows == 1:
+        return losses
+    state = stack([select(start, [0]), select(state, range(rows - 1))])
+    for place in range(0, length, SPAN):
+        again, state = _losses(model, inputs, targets, place, state)
+        difference = (again - losses[place : place + SPAN]).abs().mean()
+        losses[place : place + SPAN] = again
+        if float(difference) < SETTLED:
+            break
+    return losses
+
+
+def _losses(model: LanguageModel, inputs: Tensor, targets: Tensor, place: int, state: State) -> tuple[Tensor, State]:
+    """The losses [S, B] of one span, and the state after it; the logits are made a piece at a time."""
+    hidden, state = model.hidden(inputs[place : place + SPAN], state)
+    wanted = targets[place : place + SPAN]
+    piece = max(1, LOGITS_AT_ONCE // (inputs.shape[1] * model.config.vocabulary_size))
+    losses = []
+    for at in range(0, len(wanted), piece):
+        logits = model.read(hidden[at : at + piece]).float()
+        part = wanted[at : at + piece]
+        flat = F.cross_entropy(logits.flatten(0, 1), part.flatten(), ignore_index=IGNORED, reduction="none")
+        losses.append(flat.view(part.shape))
+    return torch.cat(losses), state

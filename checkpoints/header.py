@@ -1,0 +1,127 @@
+"""What a checkpoint says of itself: a JSON header in a safetensors file. Read without torch; imports nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cells.errors import CelloquyError
+from checkpoints.files import METADATA_KEY, file_errors
+from checkpoints.strict_json import parse_json
+from checkpoints.tensor_table import TensorInfo, check_layout, read_table
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """The description of a trained model.
+
+    ``cell``: name, version, options, distribution, distribution_version. ``model``: the sizes
+    (``cells.model.ModelConfig``). ``tokenizer``: with its whole vocabulary. ``split``: val_fraction, train_tokens,
+    val_tokens. ``corpus``: files, characters, fingerprint. ``figures``: step, tokens_seen, seconds, train_loss,
+    val_loss, val_perplexity, val_bits_per_character (losses in nats a token). ``recipe``: the training options.
+    ``template``: a dialogue template or None.
+    """
+
+    family: str
+    cell: dict[str, Any]
+    model: dict[str, Any]
+    tokenizer: dict[str, Any]
+    split: dict[str, Any] = field(default_factory=dict)
+    corpus: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    created: str = ""
+    celloquy: str = ""
+    template: dict[str, Any] | None = None
+    format: int = FORMAT
+    tensors: Mapping[str, TensorInfo] = field(default_factory=dict, compare=False, repr=False)
+    bytes: int = field(default=0, compare=False)
+
+    @property
+    def cell_name(self) -> str:
+        """The registered name of the cell."""
+        return str(self.cell["name"])
+
+    @property
+    def name(self) -> str:
+        """``family.cell``."""
+        return f"{self.family}.{self.cell_name}"
+
+    @property
+    def val_loss(self) -> float | None:
+        """The validation loss in nats a token, if there was a validation part."""
+        loss = self.figures.get("val_loss")
+        return float(loss) if isinstance(loss, int | float) and not isinstance(loss, bool) else None
+
+    @property
+    def parameters(self) -> int:
+        """The number of learned numbers in the file."""
+        return sum(info.count for info in self.tensors.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that is written into the file."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    def dumps(self) -> str:
+        """The JSON text; the same header gives the same text."""
+        return json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True, allow_nan=False)
+
+
+FIELDS = tuple(f.name for f in dataclasses.fields(Header) if f.name not in ("tensors", "bytes"))
+_OBJECTS = ("cell", "model", "tokenizer", "split", "corpus", "figures", "recipe")
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """The header of a checkpoint file. The tensors are looked at by shape and place only, never loaded.
+
+    Raises CelloquyError, one line, for a file that is missing, cut short, damaged, or not one of ours.
+    """
+    path = Path(path)
+    with file_errors(path, "read"):
+        if not path.is_file():
+            raise CelloquyError(f"{path}: there is no such checkpoint file")
+        table = read_table(path)
+    text = table.metadata.get(METADATA_KEY)
+    if text is None:
+        raise CelloquyError(f"{path} is a safetensors file, but not a checkpoint of Celloquy")
+    try:
+        return _from_json(parse_json(text), check_layout(table), table.size)
+    except CelloquyError as error:
+        raise CelloquyError(f"{path} is damaged: {error}") from error
+
+
+def _from_json(data: Any, tensors: Mapping[str, TensorInfo], size: int) -> Header:
+    if not isinstance(data, dict):
+        raise CelloquyError("its header is not a JSON object")
+    version = data.get("format")
+    if version != FORMAT or isinstance(version, bool):
+        raise CelloquyError(f"its format is {version!r}; this version of Celloquy reads format {FORMAT}")
+    missing = [name for name in FIELDS if name not in data]
+    if missing:
+        raise CelloquyError(f"its header has no {missing[0]!r}")
+    for name in _OBJECTS:
+        if not isinstance(data[name], dict):
+            raise CelloquyError(f"{name!r} in its header is not a JSON object")
+    for name in ("family", "created", "celloquy"):
+        if not isinstance(data[name], str):
+            raise CelloquyError(f"{name!r} in its header is not text")
+    if not (data["template"] is None or isinstance(data["template"], dict)):
+        raise CelloquyError("'template' in its header is not a JSON object")
+    _check_cell(data["cell"])
+    return Header(**{name: data[name] for name in FIELDS}, tensors=tensors, bytes=size)
+
+
+def _check_cell(cell: dict[str, Any]) -> None:
+    for name, kind in (("name", str), ("version", int), ("options", dict)):
+        if not isinstance(cell.get(name), kind) or isinstance(cell.get(name), bool):
+            raise CelloquyError(f"its header has no proper {name} of the cell")
+    for name in ("distribution", "distribution_version"):
+        if not isinstance(cell.get(name, ""), str):
+            raise CelloquyError(f"its header has no proper {name} of the cell")

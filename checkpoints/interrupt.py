@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM during training: the first asks for a tidy end, the second leaves at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from cells.errors import CelloquyError
+
+WATCHED = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(CelloquyError):
+    """Training was stopped by a signal, after saving. ``exit_status`` is 130 for Ctrl-C, 143 for SIGTERM."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + number
+
+
+class SignalWatch:
+    """While entered, remembers the first Ctrl-C or SIGTERM in :attr:`received`; the next one acts as usual.
+
+    Outside the main thread Python cannot watch signals; then nothing is ever received.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> SignalWatch:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._remember) for number in WATCHED}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._restore()
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

@@ -1,0 +1,127 @@
+"""From a checkpoint file to a model that can speak. Only a registered cell of all it names is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from cells.cell import Cell
+from cells.errors import CelloquyError, UsageError
+from cells.model import LanguageModel, ModelConfig
+from checkpoints.files import load_tensors
+from checkpoints.finding import find
+from checkpoints.header import Header, read_header
+from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
+
+if TYPE_CHECKING:
+    from plugins.registry import Registry
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint in memory; the model is in evaluation mode, its parameters float32."""
+
+    path: Path
+    header: Header
+    tokenizer: Tokenizer
+    cell: Cell
+    model: LanguageModel
+
+    @property
+    def name(self) -> str:
+        """``family.cell``, as the file is named."""
+        return self.path.name.removesuffix(".safetensors")
+
+
+def load_checkpoint(
+    name: str | Path, cell: str | None = None, registry: Registry | None = None, device: str | torch.device = "cpu"
+) -> Loaded:
+    """Load a checkpoint by name or path.
+
+    Raises CelloquyError if there is none, if it is damaged, if its cell is not installed (naming the distribution
+    that provided it), or if the cell's equations have another version now.
+    """
+    path = find(str(name), cell)
+    header = read_header(path)
+    try:
+        tokenizer = tokenizer_from_json(header.tokenizer)
+        config = _config(header, tokenizer)
+        made = make_cell(header, registry)
+        kernels = _registry(registry).kernel_finder()
+        _check_shapes(header, made, config)
+        model = LanguageModel(made, config, kernels=kernels)
+        _fill(model, load_tensors(path))
+    except CelloquyError as error:
+        raise CelloquyError(f"{path}: {error}") from error
+    model.requires_grad_(False)
+    return Loaded(path, header, tokenizer, made, model.to(device).eval())
+
+
+def _registry(registry: Registry | None) -> Registry:
+    if registry is not None:
+        return registry
+    from plugins.registry import default_registry
+
+    return default_registry()
+
+
+def _config(header: Header, tokenizer: Tokenizer) -> ModelConfig:
+    config = ModelConfig.from_json(header.model)
+    if config.vocabulary_size != tokenizer.vocabulary_size or config.unknown_id != tokenizer.unknown_id:
+        raise CelloquyError(
+            f"damaged: its model has {config.vocabulary_size} tokens, its vocabulary {tokenizer.vocabulary_size}"
+        )
+    return config
+
+
+def make_cell(header: Header, registry: Registry | None = None) -> Cell:
+    """The cell that a checkpoint was trained with, from the registry; CelloquyError if there is no such cell."""
+    registry = _registry(registry)
+    name, version = header.cell_name, header.cell["version"]
+    provider = " ".join(str(header.cell.get(key, "")) for key in ("distribution", "distribution_version")).strip()
+    if name not in registry.cells:
+        source = f"was provided by {provider}: install that" if provider else "is not installed: load its plugin"
+        raise CelloquyError(f"its cell {name!r} {source}, or give --plugin FILE.py")
+    try:
+        cell = registry.create_cell(name, header.cell["options"])
+    except UsageError as error:
+        raise CelloquyError(str(error)) from error
+    if cell.version != version:
+        advice = f"it came with {provider}" if provider else "it came from another version of its plugin"
+        raise CelloquyError(f"its cell {name!r} had version {version}, and the one here has {cell.version}; {advice}")
+    return cell
+
+
+def _check_shapes(header: Header, cell: Cell, config: ModelConfig) -> None:
+    """Refuse sizes that the file's own tensors contradict, before memory is taken for them."""
+    if config.num_layers > len(header.tensors):
+        raise CelloquyError(f"damaged: {config.num_layers} layers in {len(header.tensors)} tensors")
+    with torch.device("meta"):
+        expected = stored_tensors(LanguageModel(cell, config, kernels=None))
+    for name in sorted(expected.keys() | header.tensors.keys()):
+        if name not in header.tensors:
+            raise CelloquyError(f"damaged: tensor {name!r} is missing")
+        if name not in expected:
+            raise CelloquyError(f"damaged: tensor {name!r} belongs to no part of the model")
+        shape, wanted = header.tensors[name].shape, tuple(expected[name].shape)
+        if shape != wanted:
+            raise CelloquyError(f"damaged: tensor {name!r} is {list(shape)}, not {list(wanted)}")
+        if header.tensors[name].dtype not in ("F32", "BF16", "F16", "F64"):
+            raise CelloquyError(f"damaged: tensor {name!r} does not hold real numbers")
+
+
+def stored_tensors(model: LanguageModel) -> dict[str, Tensor]:
+    """The tensors that a checkpoint of this model holds: every parameter once, tied ones under the first name."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+@torch.no_grad()
+def _fill(model: LanguageModel, tensors: dict[str, Tensor]) -> None:
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise CelloquyError(f"damaged: tensor {name!r} holds a value that is not a finite number")
+        parameter.copy_(tensors[name])

@@ -1,0 +1,170 @@
+"""Every option of ``celloquy train``, declared once: flag, default, allowed values and help. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cells.errors import UsageError
+from plugins.options import Option, OptionSet
+
+DEFAULT_MINUTES = 5.0
+"""The budget of each cell when neither --epochs nor --steps nor --minutes is given."""
+
+BUDGETS = ("epochs", "steps", "minutes")
+
+TRAIN_OPTIONS = OptionSet(
+    (
+        Option("name", str, None, "Name of the checkpoints: NAME.CELL.safetensors."),
+        Option("cell", str, "lstm", "Cells to train, one after the other, separated by commas."),
+        Option("out", str, "./checkpoints", "Folder for the checkpoints.", metavar="DIR"),
+        Option("hidden", int, 512, "Units in each layer.", minimum=1, maximum=65536),
+        Option("layers", int, 1, "Recurrent layers.", minimum=1, maximum=256),
+        Option("embed", int, 0, "Size of the token embedding, 0 for the hidden size.", minimum=0, maximum=65536),
+        Option("tokens", str, "char", "What a token is: char or byte."),
+        Option("dropout", float, 0.0, "Dropout of each layer's output.", minimum=0, maximum=1, exclusive_maximum=True),
+        Option("residual", bool, False, "Add each layer's input to its output."),
+        Option("norm", "choice", "none", "Normalisation before each layer.", choices=("none", "layer")),
+        Option("init", str, "default", "Initial weights: default, glorot, orthogonal, he or normal:STD."),
+        Option("tie", bool, False, "Share the weights of embedding and readout."),
+        Option("bptt", int, 128, "Steps through which gradients flow back.", minimum=1, maximum=1 << 20),
+        Option("batch", int, 64, "Rows of the text that are read side by side.", minimum=1, maximum=1 << 20),
+        Option("optimizer", "choice", "adamw", "Optimizer (sgd has momentum 0.9).", choices=("adamw", "sgd")),
+        Option("lr", float, 3e-3, "Highest learning rate.", minimum=0, exclusive_minimum=True, maximum=1e3),
+        Option(
+            "schedule",
+            "choice",
+            "cosine",
+            "Learning rate over the run: cosine falls to 0, plateau halves when validation stops improving.",
+            choices=("cosine", "constant", "plateau"),
+        ),
+        Option("warmup", int, 0, "Steps in which the learning rate rises from 0.", minimum=0),
+        Option("clip", float, 1.0, "Largest norm of the gradient, 0 for no clipping.", minimum=0),
+        Option("weight-decay", float, 0.01, "Weight decay of the matrices.", minimum=0),
+        Option("epochs", float, None, "Stop after reading the corpus N times.", minimum=0, exclusive_minimum=True),
+        Option("steps", int, None, "Stop after N steps.", minimum=1),
+        Option(
+            "minutes",
+            float,
+            None,
+            f"Stop after M minutes for each cell ({DEFAULT_MINUTES:g} if no other end is given).",
+            minimum=0,
+            exclusive_minimum=True,
+        ),
+        Option(
+            "val",
+            float,
+            0.1,
+            "Last part of the corpus, kept for validation.",
+            minimum=0,
+            maximum=1,
+            exclusive_maximum=True,
+        ),
+        Option("patience", int, 0, "Stop after N validations without improvement, 0 for never.", minimum=0),
+        Option("eval-every", int, 0, "Steps between validations, 0 to choose by their cost.", minimum=0),
+        Option("seed", int, 1, "Seed of weights, dropout and samples.", minimum=0, maximum=2**63 - 1),
+        Option("device", str, "auto", "Where to compute: auto, cpu, cuda or mps."),
+        Option(
+            "precision",
+            "choice",
+            "auto",
+            "Arithmetic of the matrix products; auto takes bf16 where the machine has it.",
+            choices=("auto", "fp32", "bf16"),
+        ),
+        Option("threads", str, "auto", "Threads for CPU work; auto measures, or a number."),
+        Option("store", "choice", "fp32", "How the weights are stored in the checkpoint.", choices=("fp32", "bf16")),
+        Option("resume", bool, False, "Go on with the run that was interrupted or finished."),
+        Option("from", str, None, "Start from the weights of this checkpoint.", metavar="NAME"),
+        Option("recipe", str, None, "File of option values; the command line wins.", metavar="FILE.toml"),
+        Option("sample-every", int, 0, "Steps between sample texts, 0 for none.", minimum=0),
+        Option("prompt", str, (), "Beginning of a sample text (repeatable).", multiple=True, metavar="TEXT"),
+        Option("cell-option", str, (), "Option of the cell (repeatable).", multiple=True, metavar="KEY=VALUE"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The checked values of :data:`TRAIN_OPTIONS` for one cell, by name. ``from`` is ``start_from`` here."""
+
+    name: str
+    cell: str
+    out: str
+    hidden: int
+    layers: int
+    embed: int
+    tokens: str
+    dropout: float
+    residual: bool
+    norm: str
+    init: str
+    tie: bool
+    bptt: int
+    batch: int
+    optimizer: str
+    lr: float
+    schedule: str
+    warmup: int
+    clip: float
+    weight_decay: float
+    epochs: float | None
+    steps: int | None
+    minutes: float | None
+    val: float
+    patience: int
+    eval_every: int
+    seed: int
+    device: str
+    precision: str
+    threads: str
+    store: str
+    resume: bool
+    start_from: str | None
+    recipe: str | None
+    sample_every: int
+    prompt: tuple[str, ...]
+    cell_option: tuple[str, ...]
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> TrainOptions:
+        """Check values given by key and fill in the defaults. UsageError names the first one that is wrong."""
+        checked = TRAIN_OPTIONS.validate(values)
+        given = [name for name in BUDGETS if checked[name] is not None]
+        if len(given) > 1:
+            raise UsageError(f"give one of --epochs, --steps and --minutes, not {' and '.join(given)}")
+        if not given:
+            checked["minutes"] = DEFAULT_MINUTES
+        if checked["name"] is None:
+            raise UsageError("the checkpoints need a name: --name NAME")
+        check_name(checked["name"], "name")
+        check_name(checked["cell"], "cell")
+        checked["start_from"] = checked.pop("from")
+        return cls(**checked)
+
+    def recipe_values(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the options: those that make the result, without folders and file names."""
+        left_out = ("name", "cell", "out", "resume", "recipe", "start_from", "prompt", "sample_every")
+        values = {key: value for key, value in vars(self).items() if key not in left_out and value is not None}
+        values["cell_option"] = list(self.cell_option)
+        if self.start_from is not None:
+            values["from"] = self.start_from
+        return values
+
+
+def check_name(name: str, what: str) -> None:
+    """UsageError unless ``name`` can be a part of a file name on every system."""
+    fits = name.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    if not fits or name[0] in "-." or name.endswith(".") or len(name) > 100:
+        shown = ascii(name) if len(name) <= 60 else ascii(name[:57]) + "…"
+        raise UsageError(f"{what} must be letters, digits, '-', '_' and '.', with no '-' or '.' first, not {shown}")
+
+
+def cell_options(pairs: tuple[str, ...]) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a dict. UsageError for one without an equals sign."""
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"cell-option must be KEY=VALUE, not {pair!r}")
+        options[key.strip().replace("-", "_")] = value.strip()
+    return options

@@ -1,0 +1,80 @@
+"""Recipe files: training options in TOML, with a table of its own for a cell that needs other values.
+
+name = "shakespeare"
+epochs = 5
+
+[cell.lstm]          # these tables name the cells to train, unless the command line does
+hidden = 496
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cells.errors import UsageError
+from checkpoints.files import file_errors
+from checkpoints.options import BUDGETS, TRAIN_OPTIONS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+PLACES = ("recipe", "resume")
+"""Options that a recipe cannot hold: they say what to do with it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Option values by key: for every cell, and further ones by cell."""
+
+    common: dict[str, Any] = field(default_factory=dict)
+    by_cell: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe file; UsageError, one line with the file's name, for anything in it that is wrong."""
+    path = Path(path)
+    with file_errors(path, "read"):
+        raw = path.read_bytes()
+    try:
+        data = tomllib.loads(raw.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not TOML: {' '.join(str(error).split())}") from error
+    tables = data.get("cell")
+    by_cell = {}
+    if isinstance(tables, dict):
+        del data["cell"]
+        for cell, values in tables.items():
+            if not isinstance(values, dict):
+                raise UsageError(f"{path}: cell.{cell} must be a table, [cell.{cell}]")
+            by_cell[cell] = _checked(values, path)
+    return Recipe(_checked(data, path), by_cell)
+
+
+def _checked(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    checked = {}
+    for name, value in values.items():
+        try:
+            option = TRAIN_OPTIONS[name]
+            if option.key in PLACES:
+                raise UsageError(f"{option.name} cannot stand in a recipe")
+            if isinstance(value, int) and not isinstance(value, bool) and option.kind is str:
+                value = str(value)  # threads = 2
+            checked[option.key] = option.validate(value)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
+    return checked
+
+
+def overlay(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Option values, a later layer over an earlier one. A layer that says when to end displaces how others say it."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        if any(layer.get(name) is not None for name in BUDGETS):
+            result = {key: value for key, value in result.items() if key not in BUDGETS}
+        result.update(layer)
+    return result

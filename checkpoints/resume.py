@@ -1,0 +1,103 @@
+"""The resume state of a run: one safetensors file with a JSON description, written atomically. No pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from cells.errors import CelloquyError
+from checkpoints.files import METADATA_KEY, file_errors, load_tensors, save_safetensors
+from checkpoints.strict_json import parse_json
+from checkpoints.tensor_table import check_layout, read_table
+
+RESUME_FORMAT = 1
+FILE = "resume.safetensors"
+
+
+@dataclass
+class RunState:
+    """Where a run is. Floats survive JSON exactly, so that a resumed run goes on bit by bit.
+
+    ``step`` steps are done and each row of the batch has read ``read`` tokens, in ``seconds`` of training and
+    validation. ``loss_sum`` over ``loss_count`` steps is what the next line of the log will average. ``stale`` counts
+    validations since the best one; ``rate_scale`` is the plateau schedule's; ``log_bytes`` the length of the log.
+    """
+
+    step: int = 0
+    read: int = 0
+    seconds: float = 0.0
+    best_loss: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    rate_scale: float = 1.0
+    train_loss: float | None = None
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    last_eval: int = 0
+    last_eval_at: float = 0.0
+    eval_seconds: float = 0.0
+    log_bytes: int = 0
+    finished: bool = False
+
+
+@dataclass
+class Resume:
+    """What a resume file holds. ``options`` are the training options; ``machine`` is the choice of threads and
+    precision, kept because other sums would be rounded otherwise. Tensors: ``model.*``, ``optimizer.*``, ``state.*``,
+    ``random.cpu``, ``random.cuda``."""
+
+    run: RunState
+    options: dict[str, Any]
+    machine: dict[str, Any]
+    fingerprint: str
+    tokenizer: dict[str, Any]
+    model: dict[str, Any]
+    tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def group(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under a prefix, without it."""
+        start = prefix + "."
+        return {name[len(start) :]: tensor for name, tensor in self.tensors.items() if name.startswith(start)}
+
+
+def save_resume(path: Path, resume: Resume) -> None:
+    """Write a resume state in place of the one before."""
+    described = {
+        "format": RESUME_FORMAT,
+        "run": vars(resume.run),
+        "options": resume.options,
+        "machine": resume.machine,
+        "fingerprint": resume.fingerprint,
+        "tokenizer": resume.tokenizer,
+        "model": resume.model,
+    }
+    text = json.dumps(described, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    save_safetensors(path, resume.tensors, text)
+
+
+def load_resume(path: Path) -> Resume:
+    """Read a resume state; CelloquyError if it is missing or damaged."""
+    with file_errors(path, "read"):
+        table = read_table(path)
+    check_layout(table)
+    data = parse_json(table.metadata.get(METADATA_KEY, "{}"))
+    keys = {"format", "run", "options", "machine", "fingerprint", "tokenizer", "model"}
+    if not isinstance(data, dict) or data.keys() != keys or data["format"] != RESUME_FORMAT:
+        raise CelloquyError(f"{path} is not a resume state of this version; start anew without --resume")
+    run = data["run"]
+    if not isinstance(run, Mapping) or run.keys() != vars(RunState()).keys():
+        raise CelloquyError(f"{path} is damaged: it does not say where the run was")
+    return Resume(
+        RunState(**run),
+        data["options"],
+        data["machine"],
+        data["fingerprint"],
+        data["tokenizer"],
+        data["model"],
+        load_tensors(path),
+    )

@@ -1,0 +1,297 @@
+"""One call of ``train``: the corpus read once, and a run for each cell."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cells.cell import Cell
+from cells.errors import CelloquyError, UsageError
+from cells.initialise import fills, initialise
+from cells.memory import keep_freed_memory
+from cells.model import LanguageModel, ModelConfig
+from checkpoints.batches import BatchSize, SequentialBatches, Tokens, fitting_batch, split_text
+from checkpoints.corpus import Corpus, read_corpus
+from checkpoints.device import choose_device, choose_precision, choose_threads
+from checkpoints.files import make_folder
+from checkpoints.header import Header
+from checkpoints.interrupt import Interrupted
+from checkpoints.loading import Loaded, load_checkpoint
+from checkpoints.options import TrainOptions, cell_options
+from checkpoints.progress import Reporter
+from checkpoints.resume import FILE, Resume, load_resume
+from checkpoints.runlog import RunLog
+from checkpoints.schedule import Budget
+from checkpoints.start import start_from, widened_tokenizer
+from checkpoints.tokenizers import Tokenizer, make_tokenizer
+from checkpoints.train import options_from, require_corpus, resumed_options, same_budget
+from checkpoints.trainer import Parts, Trainer
+from checkpoints.trial import gradient_trial
+from checkpoints.validation import CheckpointWriter, Validation
+
+if TYPE_CHECKING:
+    from plugins.registry import Registry
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """What is known of a run before anything large is made."""
+
+    options: TrainOptions
+    cell: Cell
+    path: Path
+    folder: Path
+    resume: Resume | None
+    start: Loaded | None
+
+    @property
+    def name(self) -> str:
+        """``family.cell``."""
+        return f"{self.options.name}.{self.options.cell}"
+
+
+@dataclass(frozen=True)
+class Text:
+    """The corpus as tokens: both parts, and the characters of the second."""
+
+    tokenizer: Tokenizer
+    train: Tokens
+    validation: Tokens
+    validation_characters: int
+
+
+class TrainingSession:
+    """Checks everything that can be checked, then trains the cells one after the other."""
+
+    def __init__(self, paths: list[Path], registry: Registry | None, reporter: Reporter) -> None:
+        require_corpus(paths)
+        if registry is None:
+            from plugins.registry import default_registry
+
+            registry = default_registry()
+        self.registry = registry
+        self.paths = paths
+        self.reporter = reporter
+        self._corpus: Corpus | None = None
+        self._texts: dict[str, Text] = {}
+
+    @property
+    def corpus(self) -> Corpus:
+        """The corpus, read when it is first needed."""
+        if self._corpus is None:
+            self._corpus = read_corpus(self.paths)
+        return self._corpus
+
+    def train_all(self, plans: list[dict[str, Any]], again: str) -> list[Path]:
+        """Train each planned cell; ``again`` is the command that an interrupted person should give."""
+        runs = [self._prepare(values) for values in plans]
+        if any(values.get("resume") for values in plans) and not any(run.resume for run in runs):
+            raise CelloquyError(f"nothing to resume: there is no {runs[0].folder / FILE}; start without --resume")
+        threads = torch.get_num_threads()
+        try:
+            for run in runs:
+                self._train_one(run)
+        except Interrupted as stop:
+            raise Interrupted(f"{stop}; go on with: {again}", stop.exit_status - 128) from None
+        finally:
+            self.reporter.close()
+            torch.set_num_threads(threads)
+        return [run.path for run in runs]
+
+    # ------------------------------------------------------------------ before anything large is made
+
+    def _prepare(self, values: dict[str, Any]) -> CellRun:
+        """Options, cell, paths, and what the run goes on from. Every mistake in the options is found here."""
+        options = TrainOptions.from_values(values)
+        path = Path(options.out) / f"{options.name}.{options.cell}.safetensors"
+        folder = Path(options.out) / f"{options.name}.{options.cell}.run"
+        resume = None
+        if options.resume and (folder / FILE).exists():
+            resume = load_resume(folder / FILE)
+            if same_budget(resumed_options(values, resume.options), resume.options) and resume.run.finished:
+                self.reporter.note(f"{options.name}.{options.cell} is finished; give a larger budget to go on")
+            options = resumed_options(values, resume.options)
+        start = None
+        if options.start_from is not None and resume is None:
+            start = load_checkpoint(options.start_from, options.cell, self.registry)
+            options = options_from(options, values, start.header.model)
+        given = start.header.cell["options"] if start else {}
+        cell = self.registry.create_cell(options.cell, {**given, **cell_options(options.cell_option)})
+        fills(options.init)
+        make_tokenizer(options.tokens, "a")
+        choose_precision(options.precision, choose_device(options.device))
+        _config(options, 2, None)
+        return CellRun(options, cell, path, folder, resume, start)
+
+    def _text(self, run: CellRun) -> Text:
+        """The corpus as tokens of the run's tokenizer; the same for several cells is made once."""
+        options = run.options
+        key = f"{options.tokens} {options.val} {run.start.path if run.start else ''}"
+        if key not in self._texts:
+            text = self.corpus.text
+            tokenizer = make_tokenizer(options.tokens, text)
+            if run.start is not None:
+                tokenizer = widened_tokenizer(run.start.tokenizer, text)
+            train, validation = split_text(text, options.val)
+            self._texts[key] = Text(
+                tokenizer, tokenizer.encode_array(train), tokenizer.encode_array(validation), len(validation)
+            )
+        return self._texts[key]
+
+    # ------------------------------------------------------------------ one run
+
+    def _train_one(self, run: CellRun) -> None:
+        if run.resume is not None and run.resume.run.finished and same_budget(run.options, run.resume.options):
+            return
+        text = self._text(run)
+        self._check_resume(run, text)
+        device = choose_device(run.options.device)
+        if device.type == "cpu":
+            keep_freed_memory()
+        size = fitting_batch(len(text.train), run.options.batch, run.options.bptt)
+        with torch.random.fork_rng(enabled=True):
+            model = self._model(run, text, device)
+            machine = self._machine(run, model, size, device)
+            torch.set_num_threads(machine["threads"])
+            model.compute_dtype = torch.bfloat16 if machine["precision"] == "bf16" else None
+            self._fit(run, text, model.train(), size, machine)
+
+    def _check_resume(self, run: CellRun, text: Text) -> None:
+        """Refuse to go on with another text than the run began with."""
+        if run.resume is None:
+            return
+        same = run.resume.fingerprint == self.corpus.fingerprint and run.resume.tokenizer == text.tokenizer.to_json()
+        if not same and run.options.start_from is None:
+            raise CelloquyError(f"the corpus is not the one that {run.name} began with; start anew without --resume")
+        if run.resume.fingerprint != self.corpus.fingerprint:
+            raise CelloquyError(f"the corpus is not the one that {run.name} began with; start anew without --resume")
+
+    def _model(self, run: CellRun, text: Text, device: torch.device) -> LanguageModel:
+        """The model with its initial weights; a resumed run overwrites them later."""
+        config = _config(run.options, text.tokenizer.vocabulary_size, text.tokenizer.unknown_id)
+        model = LanguageModel(run.cell, config, kernels=self.registry.kernel_finder())
+        initialise(model, run.options.init, run.options.seed)
+        if run.start is not None:
+            start_from(model, text.tokenizer, run.start)
+        torch.manual_seed(run.options.seed)
+        return model.to(device)
+
+    def _machine(self, run: CellRun, model: LanguageModel, size: BatchSize, device: torch.device) -> dict[str, Any]:
+        """Threads and precision: those of the run that is resumed, or as asked, or as measured."""
+        if run.resume is not None and run.resume.machine.get("device") == device.type:
+            return run.resume.machine
+        dtype = choose_precision(run.options.precision, device)
+        trial = gradient_trial(model, dtype, size.batch, min(size.bptt, 32))
+        threads = choose_threads(run.options.threads, device, trial)
+        return {"device": device.type, "precision": "bf16" if dtype else "fp32", "threads": threads}
+
+    def _fit(self, run: CellRun, text: Text, model: LanguageModel, size: BatchSize, machine: dict[str, Any]) -> None:
+        make_folder(run.folder)
+        if size.remark:
+            self.reporter.note(f"warning: {size.remark}")
+        writer = CheckpointWriter(
+            run.path, run.folder / "previous.safetensors", self._header(run, text, model), run.options.store
+        )
+        if run.resume is None and writer.keep_earlier():
+            self.reporter.note(f"the earlier {run.name} is kept as {writer.aside}")
+        self.reporter.start(run.name, _description(model, text, machine))
+        place = run.resume.run.log_bytes if run.resume else 0
+        with RunLog(run.folder / "log.jsonl", place) as log:
+            batches = SequentialBatches(text.train, size.batch, size.bptt)
+            validation = Validation(text.validation, text.validation_characters) if run.options.val else None
+            parts = Parts(
+                batches,
+                validation,
+                text.tokenizer,
+                writer,
+                log,
+                self.reporter,
+                run.folder / FILE,
+                machine,
+                self.corpus.fingerprint,
+            )
+            trainer = Trainer(model, run.options, _budget(run.options, batches), parts)
+            if run.resume is not None:
+                trainer.restore(run.resume)
+            trainer.run()
+        self.reporter.close()
+        self.reporter.note(f"{run.name}: {_outcome(trainer)}{run.path}")
+
+    def _header(self, run: CellRun, text: Text, model: LanguageModel) -> Header:
+        entry = self.registry.cells[run.options.cell]
+        return Header(
+            family=run.options.name,
+            cell={
+                "name": run.options.cell,
+                "version": run.cell.version,
+                "options": run.cell.options,
+                "distribution": entry.distribution,
+                "distribution_version": entry.distribution_version,
+            },
+            model=model.config.to_json(),
+            tokenizer=text.tokenizer.to_json(),
+            split={
+                "val_fraction": run.options.val,
+                "train_tokens": len(text.train),
+                "val_tokens": len(text.validation),
+            },
+            corpus={
+                "files": [vars(file) for file in self.corpus.files],
+                "characters": len(self.corpus.text),
+                "fingerprint": f"sha256:{self.corpus.fingerprint}",
+            },
+            recipe=run.options.recipe_values(),
+            celloquy=_version(),
+            template=run.start.header.template if run.start else None,
+        )
+
+
+def _config(options: TrainOptions, vocabulary_size: int, unknown_id: int | None) -> ModelConfig:
+    return ModelConfig(
+        vocabulary_size=vocabulary_size,
+        hidden_size=options.hidden,
+        num_layers=options.layers,
+        embedding_size=options.embed,
+        dropout=options.dropout,
+        residual=options.residual,
+        norm=options.norm,
+        tie=options.tie,
+        unknown_id=unknown_id,
+    )
+
+
+def _budget(options: TrainOptions, batches: SequentialBatches) -> Budget:
+    if options.minutes is not None:
+        return Budget(seconds=60 * options.minutes)
+    if options.steps is not None:
+        return Budget(steps=options.steps)
+    if options.epochs is None:
+        raise UsageError("give one of --epochs, --steps and --minutes")
+    return Budget(steps=max(1, round(options.epochs * len(batches.tokens) / batches.tokens_a_step)))
+
+
+def _description(model: LanguageModel, text: Text, machine: dict[str, Any]) -> str:
+    threads = machine["threads"]
+    on = f"{threads} thread{'s' if threads != 1 else ''}" if machine["device"] == "cpu" else machine["device"]
+    return (
+        f"{model.parameter_count:,} parameters, {len(text.train):,} tokens to train on,"
+        f" {len(text.validation):,} to validate, {machine['precision']}, {on}"
+    )
+
+
+def _outcome(trainer: Trainer) -> str:
+    done = trainer.done
+    if done.best_loss is None:
+        return f"{done.step} steps, "
+    return f"validation loss {done.best_loss:.4f} after {done.best_step} of {done.step} steps, "
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("celloquy")
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,245 @@
+"""Tokenizers: text to token ids and back, with the whole vocabulary in plain JSON. No torch here."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cells.errors import CelloquyError, UsageError
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+UNKNOWN = "\ufffd"
+"""What an unknown token reads as when it must be shown."""
+
+LARGEST_VOCABULARY = 0x110000
+LONG = 4096
+"""From this many characters on, numpy encodes faster than a dict."""
+
+
+class StreamDecoder(Protocol):
+    """Turns token ids into text one at a time; what is returned is always whole characters."""
+
+    def push(self, token: int) -> str:
+        """The text that this token completes, perhaps none."""
+
+    def flush(self) -> str:
+        """What is left at the end: U+FFFD for half a character, else nothing."""
+
+    def copy(self) -> StreamDecoder:
+        """An independent decoder at the same place."""
+
+
+class Tokenizer(Protocol):
+    """What the trainer, the scorer and the generator need of a tokenizer."""
+
+    kind: str
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of token ids, the unknown one included."""
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id that unknown text reads as; None where nothing can be unknown."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text."""
+
+    def encode_array(self, text: str) -> NDArray[numpy.int32]:
+        """The ids of a text as an array: fast for megabytes."""
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of ids."""
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """The characters of a text that are not in the vocabulary: in order, without repeats."""
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A decoder for one stream."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything there is to know about the tokenizer; :func:`tokenizer_from_json` is the inverse."""
+
+
+class CharTokenizer:
+    """A token a character (Unicode code point). Id 0 is the unknown character; the others are in code point order."""
+
+    kind = "char"
+    unknown_id: int | None = 0
+
+    def __init__(self, characters: Iterable[str]) -> None:
+        self.characters = "".join(sorted(set(characters)))
+        if not self.characters:
+            raise CelloquyError("a vocabulary needs at least one character")
+        self._ids = {character: number for number, character in enumerate(self.characters, 1)}
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The characters and the unknown one."""
+        return len(self.characters) + 1
+
+    @cached_property
+    def _table(self) -> NDArray[numpy.int32]:
+        """Code point -> id, for all of Unicode; made once, when a long text comes."""
+        import numpy
+
+        table = numpy.zeros(LARGEST_VOCABULARY, dtype=numpy.int32)
+        table[_code_points(self.characters)] = numpy.arange(1, self.vocabulary_size, dtype=numpy.int32)
+        return table
+
+    def encode_array(self, text: str) -> NDArray[numpy.int32]:
+        """The ids of a text [N], by one table lookup over all code points."""
+        encoded: NDArray[numpy.int32] = self._table[_code_points(text)]
+        return encoded
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text; a character that is not in the vocabulary reads as id 0."""
+        if len(text) < LONG:
+            return [self._ids.get(character, 0) for character in text]
+        return [int(token) for token in self.encode_array(text).tolist()]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of ids; the unknown one shows as U+FFFD."""
+        return "".join(self._character(token) for token in tokens)
+
+    def _character(self, token: int) -> str:
+        if not 0 <= token <= len(self.characters):
+            raise CelloquyError(f"token {token} is outside the vocabulary of {self.vocabulary_size}")
+        return self.characters[token - 1] if token else UNKNOWN
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """The characters that the vocabulary lacks, in order of appearance, without repeats."""
+        strange = set(text) - self._ids.keys()
+        return list(dict.fromkeys(c for c in text if c in strange)) if strange else []
+
+    def stream_decoder(self) -> CharDecoder:
+        """A decoder; characters have no halves, so it keeps nothing."""
+        return CharDecoder(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Kind and characters."""
+        return {"kind": "char", "characters": self.characters}
+
+
+class CharDecoder:
+    """The stream decoder of characters."""
+
+    def __init__(self, tokenizer: CharTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def push(self, token: int) -> str:
+        """The token's character."""
+        return self._tokenizer.decode((token,))
+
+    def flush(self) -> str:
+        """Nothing is ever left."""
+        return ""
+
+    def copy(self) -> CharDecoder:
+        """Itself: there is nothing to keep apart."""
+        return self
+
+
+class ByteTokenizer:
+    """A token a byte of UTF-8: 256 ids, and nothing is unknown."""
+
+    kind = "byte"
+    vocabulary_size = 256
+    unknown_id: int | None = None
+
+    def encode_array(self, text: str) -> NDArray[numpy.int32]:
+        """The bytes of a text [N]."""
+        import numpy
+
+        return numpy.frombuffer(_utf8(text), dtype=numpy.uint8).astype(numpy.int32)
+
+    def encode(self, text: str) -> list[int]:
+        """The bytes of a text; a lone surrogate, which UTF-8 cannot hold, reads as U+FFFD."""
+        return list(_utf8(text))
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of bytes; what is not UTF-8 shows as U+FFFD."""
+        decoder = self.stream_decoder()
+        return "".join(decoder.push(token) for token in tokens) + decoder.flush()
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """None, ever."""
+        return []
+
+    def stream_decoder(self) -> ByteDecoder:
+        """A decoder that waits for the last byte of a character."""
+        return ByteDecoder()
+
+    def to_json(self) -> dict[str, Any]:
+        """The kind is everything."""
+        return {"kind": "byte"}
+
+
+class ByteDecoder:
+    """The stream decoder of bytes: half a character is kept until it is whole."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token: int) -> str:
+        """The characters that this byte completes."""
+        if not 0 <= token < 256:
+            raise CelloquyError(f"token {token} is outside the vocabulary of 256")
+        return self._decoder.decode(bytes((token,)))
+
+    def flush(self) -> str:
+        """U+FFFD if half a character was kept."""
+        return self._decoder.decode(b"", final=True)
+
+    def copy(self) -> ByteDecoder:
+        """A decoder with the same half character."""
+        other = ByteDecoder()
+        other._decoder.setstate(self._decoder.getstate())
+        return other
+
+
+def make_tokenizer(tokens: str, text: str) -> Tokenizer:
+    """The tokenizer that ``--tokens`` names, for this text. UsageError if there is none of that name.
+
+    A character vocabulary is that of the whole corpus, its validation part included, so that no character of it is
+    left out of the validation loss.
+    """
+    if tokens == "char":
+        return CharTokenizer(set(text))
+    if tokens == "byte":
+        return ByteTokenizer()
+    if tokens == "word" or tokens.startswith("bpe"):
+        raise UsageError(f"tokens {tokens!r} cannot be trained yet; char and byte can")
+    raise UsageError(f"tokens must be char or byte, not {tokens!r}")
+
+
+def tokenizer_from_json(data: Any) -> Tokenizer:
+    """The tokenizer that a checkpoint describes; CelloquyError if the description is damaged."""
+    kind = data.get("kind") if isinstance(data, Mapping) else None
+    if kind == "byte" and len(data) == 1:
+        return ByteTokenizer()
+    if kind == "char" and data.keys() == {"kind", "characters"}:
+        characters = data["characters"]
+        if isinstance(characters, str) and characters and "".join(sorted(set(characters))) == characters:
+            return CharTokenizer(characters)
+        raise CelloquyError("the vocabulary is damaged: its characters are not in order, or stand twice")
+    raise CelloquyError(f"tokenizer {kind!r} is not understood; this version knows char and byte")
+
+
+def _utf8(text: str) -> bytes:
+    """UTF-8, where a lone surrogate becomes U+FFFD."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode("utf-8")
+
+
+def _code_points(text: str) -> NDArray[numpy.uint32]:
+    import numpy
+
+    return numpy.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")

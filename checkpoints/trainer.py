@@ -1,0 +1,324 @@
+"""The training loop of one model: steps, log, validation, samples, saving."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cells.errors import CelloquyError
+from cells.model import LanguageModel
+from cells.state import State, detach, state_from_tensors, state_tensors, to
+from checkpoints.batches import SequentialBatches
+from checkpoints.interrupt import Interrupted, SignalWatch
+from checkpoints.loading import stored_tensors
+from checkpoints.optimise import make_optimizer, optimizer_tensors, restore_optimizer, set_rate
+from checkpoints.options import TrainOptions
+from checkpoints.progress import Reporter
+from checkpoints.resume import Resume, RunState, save_resume
+from checkpoints.runlog import RunLog
+from checkpoints.samples import sample_text
+from checkpoints.schedule import Budget, Schedule
+from checkpoints.tokenizers import Tokenizer
+from checkpoints.validation import CheckpointWriter, Validation
+
+LOG_EVERY = 10
+"""Steps that one line of the log averages."""
+
+SAVE_SECONDS = 20.0
+"""Seconds between two saves of the resume state; more if saving is slow."""
+
+EVAL_SHARE = 0.05
+"""Part of the time that validation may take."""
+
+EVAL_SPEED = 1.5
+"""Tokens scored in the time of one trained on: how often to validate where that must not depend on the clock."""
+
+FEWEST_STEPS = 50
+"""Steps between two validations at least, unless asked for."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, beside the model and the options."""
+
+    batches: SequentialBatches
+    validation: Validation | None
+    tokenizer: Tokenizer
+    writer: CheckpointWriter
+    log: RunLog
+    reporter: Reporter
+    resume_file: Path
+    machine: dict[str, Any]
+    fingerprint: str
+
+
+class Trainer:
+    """Trains one model. :meth:`run` goes on until the budget is spent; the best validated weights are in the file.
+
+    On the CPU, with a budget of steps or epochs, a run that was stopped and resumed ends with the same bits as one
+    that was not: nothing in it depends on the clock but when it is saved.
+    """
+
+    def __init__(self, model: LanguageModel, options: TrainOptions, budget: Budget, parts: Parts) -> None:
+        self.model = model
+        self.options = options
+        self.budget = budget
+        self.parts = parts
+        self.schedule = Schedule(options.schedule, options.lr, options.warmup)
+        self.optimizer = make_optimizer(model, options)
+        self.parameters = list(model.parameters())
+        self.device = model.readout.bias.device
+        self.state: State = model.initial_state(parts.batches.batch)
+        self.done = RunState()
+        self._loss_sum = torch.zeros((), dtype=torch.float64 if self.device.type != "mps" else torch.float32)
+        self._loss_sum = self._loss_sum.to(self.device)
+        self._norm = torch.zeros(())
+        self._started = time.monotonic()
+        self._window_seconds = 0.0
+        self._saved = time.monotonic()
+        self._save_took = 0.0
+
+    # ------------------------------------------------------------------ the run
+
+    def run(self) -> None:
+        """Train until the budget is spent. Raises Interrupted after a signal, CelloquyError if the loss is not finite.
+
+        Whatever ends it, the checkpoint holds the best validated weights, and the resume state a moment from which to
+        go on.
+        """
+        self._started = time.monotonic()
+        if self.done.step == 0:
+            self.save()
+        with SignalWatch() as watch:
+            while not self.over():
+                self._step()
+                done = self.done
+                if done.step % LOG_EVERY == 0:
+                    self._log_training()
+                if self._validation_due():
+                    self._validate()
+                if self.options.sample_every and done.step % self.options.sample_every == 0:
+                    self._sample()
+                if watch.received is not None:
+                    self.save()
+                    raise Interrupted(f"stopped at step {done.step} and saved", watch.received)
+                if time.monotonic() - self._saved > max(SAVE_SECONDS, 20 * self._save_took):
+                    self.save()
+            self._finish()
+
+    def over(self) -> bool:
+        """Whether the budget is spent, or validation has not improved for too long."""
+        stale = 0 < self.options.patience <= self.done.stale
+        return stale or self.fraction() >= 1.0
+
+    def seconds(self) -> float:
+        """Seconds of this run so far, those before a resume included."""
+        return self.done.seconds + max(0.0, time.monotonic() - self._started)
+
+    def fraction(self) -> float:
+        """How much of the training is over. A budget of time keeps back what the last validation will take."""
+        if self.budget.seconds is None:
+            return self.budget.fraction(self.done.step, 0.0)
+        kept_back = min(self._eval_seconds(), self.budget.seconds / 2)
+        return Budget(seconds=self.budget.seconds - kept_back).fraction(self.done.step, self.seconds())
+
+    def _step(self) -> None:
+        """One step of truncated backpropagation through time (Williams and Peng 1990)."""
+        began = time.perf_counter()
+        done = self.done
+        inputs, targets = (part.to(self.device, non_blocking=True) for part in self.parts.batches.next())
+        set_rate(self.optimizer, self.schedule.rate(done.step, self.fraction(), done.rate_scale))
+        logits, state = self.model(inputs, self.state)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.state = detach(state)
+        self._norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip or math.inf)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._loss_sum += loss.detach()
+        done.loss_count += 1
+        done.step += 1
+        done.read = self.parts.batches.read
+        self._window_seconds += time.perf_counter() - began
+
+    # ------------------------------------------------------------------ log, validation, samples
+
+    def _checked_loss(self) -> float:
+        """The sum of the losses since the last line of the log. CelloquyError if it is not finite."""
+        total = float(self._loss_sum)
+        if not math.isfinite(total) or not math.isfinite(float(self._norm)):
+            kept = "the last good checkpoint is kept" if self.done.best_step else "nothing was overwritten"
+            raise CelloquyError(
+                f"the loss is no longer a finite number at step {self.done.step}; {kept}. Try a lower --lr, a --warmup,"
+                " or --precision fp32"
+            )
+        return total
+
+    def _log_training(self) -> None:
+        done = self.done
+        if done.loss_count == 0:
+            return
+        done.train_loss = self._checked_loss() / done.loss_count
+        tokens = done.loss_count * self.parts.batches.tokens_a_step
+        record = self.parts.log.write(
+            "train",
+            step=done.step,
+            tokens=done.step * self.parts.batches.tokens_a_step,
+            seconds=round(self.seconds(), 3),
+            loss=done.train_loss,
+            lr=self.optimizer.param_groups[0]["lr"],
+            grad_norm=float(self._norm),
+            tokens_per_second=round(tokens / max(self._window_seconds, 1e-9), 1),
+        )
+        self._loss_sum.zero_()
+        done.loss_count = 0
+        self._window_seconds = 0.0
+        fraction = self.fraction()
+        left = self.seconds() * (1 - fraction) / fraction if fraction > 0.02 else None
+        if self.budget.seconds is not None:
+            left = max(0.0, self.budget.seconds - self.seconds())
+        self.parts.reporter.train(record, fraction, left)
+
+    def _eval_seconds(self) -> float:
+        """How long a validation takes: as measured, or before the first as expected from the steps' speed."""
+        if self.parts.validation is None:
+            return 0.0
+        if self.done.eval_seconds or self.done.step == 0:
+            return self.done.eval_seconds
+        speed = self.done.step * self.parts.batches.tokens_a_step / max(self.seconds(), 1e-9)
+        return len(self.parts.validation.tokens) / (EVAL_SPEED * speed)
+
+    def _validation_due(self) -> bool:
+        validation, done = self.parts.validation, self.done
+        if validation is None:
+            return False
+        if self.options.eval_every:
+            return done.step % self.options.eval_every == 0
+        if self.budget.seconds is None:
+            dear = len(validation.tokens) / (EVAL_SPEED * EVAL_SHARE * self.parts.batches.tokens_a_step)
+            return done.step % max(FEWEST_STEPS, math.ceil(dear)) == 0
+        takes, now = self._eval_seconds(), self.seconds()
+        near_the_end = self.budget.seconds - now < max(2 * takes, 0.05 * self.budget.seconds)
+        waited = now - done.last_eval_at
+        return done.step - done.last_eval >= FEWEST_STEPS and waited > takes / EVAL_SHARE and not near_the_end
+
+    def _validate(self) -> None:
+        """Score the validation part, log it, and write the checkpoint if it is the best so far."""
+        validation, done = self.parts.validation, self.done
+        assert validation is not None
+        self._checked_loss()
+        began = time.monotonic()
+        figures = validation.figures(self.model, self.parts.writer.store)
+        done.eval_seconds = max(0.0, time.monotonic() - began)
+        done.last_eval, done.last_eval_at = done.step, self.seconds()
+        record = self.parts.log.write("eval", step=done.step, seconds=round(self.seconds(), 3), **figures)
+        better = done.best_loss is None or figures["val_loss"] < done.best_loss
+        if better:
+            done.best_loss, done.best_step, done.stale = figures["val_loss"], done.step, 0
+            self._write(figures)
+        else:
+            done.stale += 1
+            if self.options.schedule == "plateau":
+                done.rate_scale *= 0.5
+        self.parts.reporter.eval(record, better)
+
+    def _write(self, figures: Mapping[str, float | None]) -> None:
+        """Write the checkpoint with the present weights."""
+        done = self.done
+        last = self._checked_loss() / done.loss_count if done.loss_count else done.train_loss
+        known = {
+            "step": done.step,
+            "tokens_seen": done.step * self.parts.batches.tokens_a_step,
+            "seconds": round(self.seconds(), 3),
+            "train_loss": last,
+        }
+        self.parts.writer.save(self.model, {**known, **figures})
+
+    def _sample(self) -> None:
+        """Let the model write from each prompt, or from nothing if there is none."""
+        for number, prompt in enumerate(self.options.prompt or ("",)):
+            seed = (self.options.seed + self.done.step * 1000 + number) % 2**63
+            text = sample_text(self.model, self.parts.tokenizer, prompt, seed)
+            self.parts.reporter.sample(self.parts.log.write("sample", step=self.done.step, prompt=prompt, text=text))
+
+    # ------------------------------------------------------------------ the end, and saving
+
+    def _finish(self) -> None:
+        """The last validation, the resume state from which the run can be prolonged, and the log's last line."""
+        done = self.done
+        self._log_training()
+        if self.parts.validation is None:
+            self._write({"val_loss": None, "val_perplexity": None, "val_bits_per_character": None})
+            done.best_step = done.step
+        elif done.last_eval != done.step:
+            self._validate()
+        done.finished = True
+        self.save()
+        reason = "patience" if 0 < self.options.patience <= done.stale else "budget"
+        self.parts.log.write(
+            "done",
+            step=done.step,
+            tokens=done.step * self.parts.batches.tokens_a_step,
+            seconds=round(done.seconds, 3),
+            best_step=done.best_step,
+            best_val_loss=done.best_loss,
+            reason=reason,
+        )
+
+    def save(self) -> None:
+        """Save the moment: everything that the rest of the run depends on."""
+        self._checked_loss()
+        began = time.monotonic()
+        done = self.done
+        done.seconds, self._started = self.seconds(), began
+        done.loss_sum = float(self._loss_sum)
+        done.log_bytes = self.parts.log.position()
+        save_resume(self.parts.resume_file, self._resume())
+        self._saved = time.monotonic()
+        self._save_took = max(0.0, self._saved - began)
+
+    def _resume(self) -> Resume:
+        groups: dict[str, dict[str, Tensor]] = {
+            "model": stored_tensors(self.model),
+            "optimizer": optimizer_tensors(self.optimizer, self.model),
+            "state": state_tensors(self.state),
+            "random": {"cpu": torch.get_rng_state()},
+        }
+        if self.device.type == "cuda":
+            groups["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
+        return Resume(
+            run=self.done,
+            options=vars(self.options),
+            machine=self.parts.machine,
+            fingerprint=self.parts.fingerprint,
+            tokenizer=self.parts.tokenizer.to_json(),
+            model=self.model.config.to_json(),
+            tensors={f"{group}.{name}": value for group, some in groups.items() for name, value in some.items()},
+        )
+
+    @torch.no_grad()
+    def restore(self, resume: Resume) -> None:
+        """Go back to a saved moment."""
+        saved = resume.group("model")
+        for name, parameter in self.model.named_parameters():
+            if name not in saved or saved[name].shape != parameter.shape:
+                raise CelloquyError(f"the resume state does not fit the model: {name}")
+            parameter.copy_(saved[name])
+        restore_optimizer(self.optimizer, self.model, resume.group("optimizer"))
+        state = state_from_tensors({name: value.clone() for name, value in resume.group("state").items()})
+        self.state = to(state, self.device)
+        self.done = resume.run
+        self.done.finished = False
+        self.parts.batches.read = self.done.read
+        self._loss_sum.fill_(self.done.loss_sum)
+        torch.set_rng_state(resume.tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in resume.tensors:
+            torch.cuda.set_rng_state(resume.tensors["random.cuda"], self.device)

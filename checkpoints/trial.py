@@ -1,0 +1,32 @@
+"""A short piece of real training work, for measuring threads: it leaves weights and random state as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from cells.model import LanguageModel
+
+
+def gradient_trial(model: LanguageModel, dtype: torch.dtype | None, batch: int, steps: int) -> Callable[[], None]:
+    """A function that computes the gradients of one small batch [steps, batch] and forgets them."""
+
+    def trial() -> None:
+        device = model.readout.bias.device
+        tokens = torch.zeros(steps, batch, dtype=torch.int64, device=device)
+        before, training = model.compute_dtype, model.training
+        model.compute_dtype = dtype
+        model.train()
+        try:
+            with torch.random.fork_rng():
+                logits, _ = model(tokens)
+                loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten())
+                loss.backward()  # type: ignore[no-untyped-call]
+        finally:
+            model.zero_grad(set_to_none=True)
+            model.compute_dtype = before
+            model.train(training)
+
+    return trial
