@@ -6,9 +6,10 @@ state: a place in the stream is three whole numbers. The mixing is SplitMix64's 
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ def _mix(word: int) -> int:
     return word ^ (word >> 31)
 
 
+@functools.lru_cache(maxsize=1024)
 def stream_key(seed: int, sample: int) -> int:
     """The 64-bit key of one stream. ``seed`` is a whole number from 0, of any size."""
     key = 0
@@ -41,7 +43,7 @@ def keyed_uniform(key: int, index: int) -> float:
 
 
 def uniform(seed: int, sample: int, index: int) -> float:
-    """Number ``index`` of the stream (``seed``, ``sample``), in [0, 1)."""
+    """Number ``index`` of stream (``seed``, ``sample``), in [0, 1)."""
     return keyed_uniform(stream_key(seed, sample), index)
 
 
@@ -55,14 +57,22 @@ def random_seed() -> int:
     return secrets.randbelow(1 << 32)
 
 
-@dataclass(frozen=True)
-class Randomness:
-    """A place in a stream of random numbers; :attr:`value` is the number there, :meth:`next` the place after."""
+class Randomness(NamedTuple):
+    """A place in a stream of random numbers: seed, number of the sample, how many were used."""
 
     seed: int
     sample: int = 0
     counter: int = 0
 
+    @property
+    def value(self) -> float:
+        """The number at this place, in [0, 1)."""
+        return uniform(self.seed, self.sample, self.counter)
+
     def at(self, counter: int) -> Randomness:
-        """The same stream at another place."""
+        """Another place of the same stream."""
         return Randomness(self.seed, self.sample, counter)
+
+    def next(self) -> Randomness:
+        """The place after this one."""
+        return Randomness(self.seed, self.sample, self.counter + 1)

@@ -16,14 +16,16 @@ from cells.errors import CelloquyError
 
 Array = NDArray[np.float64]
 
+
 def as_logits(values: ArrayLike) -> Array:
     """A float64 copy."""
-    return np.array(values, dtype=np.float64)
+    copy: Array = np.array(values, dtype=np.float64)
+    return copy
 
 
 def ban(logits: Array, tokens: Iterable[int]) -> Array:
     """Logits without the given tokens."""
-    kept = logits.copy()
+    kept: Array = logits.copy()
     kept[..., list(tokens)] = -np.inf
     return kept
 
@@ -44,7 +46,8 @@ def shift(logits: Array) -> Array:
         raise CelloquyError("every token is banned by the sampling options, so there is nothing to draw")
     infinite = np.where(logits == np.inf, 0.0, -np.inf)
     with np.errstate(invalid="ignore"):
-        return np.where(top == np.inf, infinite, logits - top)
+        shared: Array = np.where(top == np.inf, infinite, logits - top)
+    return shared
 
 
 def temper(logits: Array, temperature: float) -> Array:
@@ -58,18 +61,17 @@ def temper(logits: Array, temperature: float) -> Array:
             shifted /= temperature
         return shifted
     first = np.expand_dims(shifted.argmax(axis=-1), -1)
-    kept = np.full_like(shifted, -np.inf)
+    kept: Array = np.full_like(shifted, -np.inf)
     np.put_along_axis(kept, first, 0.0, axis=-1)
     return kept
 
 
 def top_k(logits: Array, k: int) -> Array:
     """Only the ``k`` likeliest tokens (Fan, Lewis and Dauphin 2018), of ties the first; 0 keeps all."""
-    size = logits.shape[-1]
-    if not 0 < k < size:
-        return logits.copy()
+    kept: Array = logits.copy()
+    if not 0 < k < logits.shape[-1]:
+        return kept
     order = np.argsort(-logits, axis=-1, kind="stable")
-    kept = logits.copy()
     np.put_along_axis(kept, order[..., k:], -np.inf, axis=-1)
     return kept
 
@@ -79,29 +81,30 @@ def top_p(logits: Array, p: float) -> Array:
 
     At least one token is kept; of ties the first; ``p`` 1 keeps all.
     """
+    kept: Array = logits.copy()
     if p >= 1:
-        return logits.copy()
+        return kept
     order = np.argsort(-logits, axis=-1, kind="stable")
     probabilities = np.take_along_axis(distribution(logits), order, axis=-1)
     before = probabilities.cumsum(axis=-1) - probabilities
     out = before >= p
     out[..., 0] = False
-    kept = logits.copy()
     np.put_along_axis(kept, order, np.where(out, -np.inf, np.take_along_axis(logits, order, axis=-1)), axis=-1)
     return kept
 
 
 def min_p(logits: Array, p: float) -> Array:
     """Only tokens at least ``p`` times as likely as the likeliest (Nguyen et al. 2024); 0 keeps all."""
-    if p <= 0:
-        return logits.copy()
-    return np.where(shift(logits) >= math.log(p), logits, -np.inf)
+    kept: Array = logits.copy()
+    if p > 0:
+        kept[shift(logits) < math.log(p)] = -np.inf
+    return kept
 
 
 def repetition_penalty(logits: Array, penalty: float, repeated: Sequence[int]) -> Array:
     """Tokens that were used already made less likely (Keskar et al. 2019): a positive logit divided by the penalty,
     a negative one multiplied. Below 1 it favours repetition."""
-    kept = logits.copy()
+    kept: Array = logits.copy()
     tokens = sorted(set(repeated))
     if tokens and penalty != 1:
         with np.errstate(over="ignore"):
@@ -137,16 +140,19 @@ def draw(logits: Array, u: float | Array) -> NDArray[np.intp]:
     return tokens
 
 
-def surprise(logits: Array, token: int) -> float:
-    """-log p(token) of one row of logits [V], in nats."""
+def surprises(logits: Array, tokens: ArrayLike) -> Array:
+    """-log p(token), in nats, of one token [...] for each row of logits [..., V]."""
     shifted = shift(logits)
-    return float(np.log(np.exp(shifted).sum()) - shifted[token])
+    chosen = np.take_along_axis(shifted, np.expand_dims(np.asarray(tokens), -1), axis=-1)[..., 0]
+    nats: Array = np.log(np.exp(shifted).sum(axis=-1)) - chosen
+    return nats
 
 
-def entropy(logits: Array) -> float:
-    """The expected surprise of one row of logits [V], in nats."""
+def entropies(logits: Array) -> Array:
+    """The expected surprise, in nats [...], of each row of logits [..., V]."""
     shifted = shift(logits)
     weights = np.exp(shifted)
-    total = weights.sum()
-    used = weights > 0
-    return float(np.log(total) - (weights[used] * shifted[used]).sum() / total)
+    total = weights.sum(axis=-1)
+    terms = np.where(weights > 0, shifted, 0.0) * weights
+    nats: Array = np.log(total) - terms.sum(axis=-1) / total
+    return nats

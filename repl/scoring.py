@@ -1,0 +1,57 @@
+"""How well a checkpoint foretells a given text: the surprise of every token, read without a break."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from cells.errors import CelloquyError
+from checkpoints.evaluate import bits_per_character, perplexity
+from repl.text_model import READ_AT_ONCE, OneThread, TextModel
+
+
+@dataclass(frozen=True)
+class Score:
+    """The score of a text. ``tokens`` counts those that were scored; means are over them.
+
+    ``surprises`` has an entry for every token of the text, in nats: None for the first, which nothing comes before,
+    and for characters that the checkpoint does not know.
+    """
+
+    tokens: int
+    characters: int
+    nats_per_token: float
+    bits_per_character: float
+    perplexity: float
+    surprises: tuple[float | None, ...]
+    unknown: tuple[str, ...]
+
+
+def score_text(model: TextModel, text: str) -> Score:
+    """Score a text; CelloquyError if it has no token to score."""
+    tokens = model.tokenizer.encode(text)
+    surprises: list[float | None] = [None] * min(1, len(tokens))
+    state = model.decoder.initial_state(1)
+    ids = torch.tensor(tokens, device=model.device)
+    for start in range(0, len(tokens) - 1, READ_AT_ONCE):
+        targets = ids[start + 1 : start + 1 + READ_AT_ONCE]
+        with OneThread():
+            logits, state = model.decoder.run(ids[start : start + len(targets)].unsqueeze(1), state)
+            losses = -logits[:, 0].double().log_softmax(-1).gather(1, targets.unsqueeze(1)).squeeze(1)
+        for token, loss in zip(targets.tolist(), losses.tolist(), strict=True):
+            surprises.append(None if token in model.banned else loss)
+    counted = [surprise for surprise in surprises if surprise is not None]
+    if not counted:
+        raise CelloquyError("the text is too short to score: it needs a character to read and a known one to foretell")
+    mean = math.fsum(counted) / len(counted)
+    return Score(
+        len(counted),
+        len(text),
+        mean,
+        bits_per_character(mean, len(tokens), len(text)),
+        perplexity(mean),
+        tuple(surprises),
+        tuple(model.tokenizer.unknown_characters(text)),
+    )

@@ -1,0 +1,116 @@
+"""A loaded checkpoint as the generator sees it: text becomes tokens, tokens move the state, the state gives logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from cells.state import State
+from checkpoints.finding import siblings
+from repl.chain import rows_of
+from repl.sampling import Array
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from checkpoints.loading import Loaded
+
+READ_AT_ONCE = 1024
+"""Characters of a prompt or transcript that are read in one go: bounds the memory that a long one takes."""
+
+
+class Position(NamedTuple):
+    """A place in a text for one model: the state before its last token, and that token.
+
+    The last token is not in the state yet, so that the logits after it need not be kept. ``pending`` None is the place
+    before any token.
+    """
+
+    state: State
+    pending: int | None
+
+
+class OneThread:
+    """``with OneThread(): …`` computes on one thread, and returns to the number before.
+
+    A step is too small to share: on a busy two-core machine two threads were 25 times slower. One thread also means
+    that the same text gives the same numbers whatever the machine's number of cores.
+    """
+
+    def __enter__(self) -> None:
+        self._before = torch.get_num_threads()
+        if self._before != 1:
+            torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before != 1:
+            torch.set_num_threads(self._before)
+
+
+class TextModel:
+    """One checkpoint, ready to read and to write. Holds no place in a text; a Position is handed in and given back."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.tokenizer = loaded.tokenizer
+        self.name = loaded.name
+        self.cell_name = _label(loaded)
+        self.family = self.name.removesuffix("." + self.cell_name)
+        unknown = self.tokenizer.unknown_id
+        self.banned: tuple[int, ...] = () if unknown is None else (unknown,)
+        self.start = self._start_token()
+        self.device = loaded.model.readout.bias.device
+        with OneThread():
+            self.decoder = loaded.model.decoder()
+
+    def _start_token(self) -> int:
+        """What is read when there is no text at all: a line break, or the first entry of a vocabulary without one."""
+        tokens = self.tokenizer.encode("\n")
+        return tokens[0] if tokens[0] != self.tokenizer.unknown_id else 1
+
+    def beginning(self) -> Position:
+        """The place before any text."""
+        return Position(self.decoder.initial_state(1), None)
+
+    def read(self, tokens: Sequence[int], position: Position) -> Position:
+        """The place after ``tokens``, which are read at once, in parallel where the cell can."""
+        if not tokens:
+            return position
+        state, pending = position
+        entering = [*tokens[:-1]] if pending is None else [pending, *tokens[:-1]]
+        if entering:
+            with OneThread():
+                state = self.decoder.read(torch.tensor(entering, device=self.device).unsqueeze(1), state)
+        return Position(state, tokens[-1])
+
+    def parts(self, text: str) -> Iterator[tuple[str, list[int]]]:
+        """A text in parts of bounded length, each with its tokens; always the same parts for the same text."""
+        for start in range(0, len(text), READ_AT_ONCE):
+            part = text[start : start + READ_AT_ONCE]
+            yield part, self.tokenizer.encode(part)
+
+    def read_text(self, text: str, position: Position) -> Position:
+        """The place after ``text``."""
+        for _, tokens in self.parts(text):
+            position = self.read(tokens, position)
+        return position
+
+    def ahead(self, position: Position) -> tuple[Array, State]:
+        """The logits [V] of the token after ``position``, and the state that has its last token in it."""
+        state, pending = position
+        token = self.start if pending is None else pending
+        with OneThread():
+            logits, state = self.decoder.step(torch.tensor((token,), device=self.device), state)
+        return rows_of(logits)[0], state
+
+    def sibling_paths(self) -> dict[str, Path]:
+        """The files of the family now, by cell."""
+        return siblings(self.loaded.path)
+
+
+def _label(loaded: Loaded) -> str:
+    """The cell as the file's name has it, if it is named as a member of a family; else the cell's own name."""
+    family, _, cell = loaded.name.rpartition(".")
+    return cell if family and cell else loaded.header.cell_name
