@@ -9,7 +9,9 @@ a test holds the result to that of a single row. A text of one row is scored exa
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ from cells.errors import CelloquyError
 from cells.model import LanguageModel
 from cells.state import State, select, stack
 from checkpoints.batches import Tokens
+from checkpoints.device import choose_threads
+from checkpoints.trial import reading_trial
 
 if TYPE_CHECKING:
     from checkpoints.loading import Loaded
@@ -37,6 +41,9 @@ SETTLED = 1e-4
 """Mean difference, in nats a token over a span, below which the second reading agrees with the first."""
 
 LOGITS_AT_ONCE = 1 << 22
+WORTH_MEASURING = 20_000
+"""Tokens from which on measuring threads costs little beside the reading."""
+
 IGNORED = -100
 
 
@@ -60,7 +67,8 @@ def evaluate(loaded: Loaded, text: str) -> dict[str, Any]:
     unknown and not counted; ``unknown`` lists them. Raises CelloquyError if nothing is left to score.
     """
     tokens = loaded.tokenizer.encode_array(text)
-    score = score_tokens(loaded.model, tokens)
+    with _measured_threads(loaded.model, len(tokens)):
+        score = score_tokens(loaded.model, tokens)
     return {
         "tokens": score.tokens,
         "characters": len(text),
@@ -69,6 +77,19 @@ def evaluate(loaded: Loaded, text: str) -> dict[str, Any]:
         "perplexity": perplexity(score.mean),
         "unknown": loaded.tokenizer.unknown_characters(text),
     }
+
+
+@contextlib.contextmanager
+def _measured_threads(model: LanguageModel, tokens: int) -> Iterator[None]:
+    """While entered, the number of threads that reads fastest, if there is enough to read to measure it."""
+    before = torch.get_num_threads()
+    if tokens >= WORTH_MEASURING:
+        trial = reading_trial(model, _row_count(tokens), 16)
+        torch.set_num_threads(choose_threads("auto", model.readout.bias.device, trial))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def bits_per_character(nats_per_token: float, tokens: int, characters: int) -> float:
@@ -105,10 +126,14 @@ def score_tokens(model: LanguageModel, tokens: Tokens) -> Score:
     return Score(float(losses.double().sum()), counted)
 
 
+def _row_count(tokens: int) -> int:
+    return max(1, min(MOST_ROWS, tokens // ROW))
+
+
 def _rows(tokens: Tokens, unknown_id: int | None) -> tuple[Tensor, Tensor]:
     """Inputs and targets [T, B], row after row; IGNORED marks unknown targets and the last row's padding."""
     count = len(tokens) - 1
-    rows = max(1, min(MOST_ROWS, count // ROW))
+    rows = _row_count(count)
     length = -(-count // rows)
     inputs = numpy.zeros(rows * length, dtype=numpy.int64)
     targets = numpy.full(rows * length, IGNORED, dtype=numpy.int64)

@@ -54,9 +54,9 @@ def load_checkpoint(
         kernels = _registry(registry).kernel_finder()
         _check_shapes(header, made, config)
         model = LanguageModel(made, config, kernels=kernels)
-        _fill(model, load_tensors(path))
     except CelloquyError as error:
         raise CelloquyError(f"{path}: {error}") from error
+    _fill(model, load_tensors(path), path)
     model.requires_grad_(False)
     return Loaded(path, header, tokenizer, made, model.to(device).eval())
 
@@ -120,8 +120,8 @@ def stored_tensors(model: LanguageModel) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _fill(model: LanguageModel, tensors: dict[str, Tensor]) -> None:
+def _fill(model: LanguageModel, tensors: dict[str, Tensor], path: Path) -> None:
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(tensors[name]).all()):
-            raise CelloquyError(f"damaged: tensor {name!r} holds a value that is not a finite number")
+            raise CelloquyError(f"{path}: damaged: tensor {name!r} holds a value that is not a finite number")
         parameter.copy_(tensors[name])

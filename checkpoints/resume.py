@@ -89,11 +89,11 @@ def load_resume(path: Path) -> Resume:
     keys = {"format", "run", "options", "machine", "fingerprint", "tokenizer", "model"}
     if not isinstance(data, dict) or data.keys() != keys or data["format"] != RESUME_FORMAT:
         raise CelloquyError(f"{path} is not a resume state of this version; start anew without --resume")
-    run = data["run"]
-    if not isinstance(run, Mapping) or run.keys() != vars(RunState()).keys():
-        raise CelloquyError(f"{path} is damaged: it does not say where the run was")
+    for key, kind in (("options", dict), ("machine", dict), ("tokenizer", dict), ("model", dict), ("fingerprint", str)):
+        if not isinstance(data[key], kind):
+            raise CelloquyError(f"{path} is damaged: {key!r} is not understood")
     return Resume(
-        RunState(**run),
+        _run_state(data["run"], path),
         data["options"],
         data["machine"],
         data["fingerprint"],
@@ -101,3 +101,15 @@ def load_resume(path: Path) -> Resume:
         data["model"],
         load_tensors(path),
     )
+
+
+def _run_state(data: Any, path: Path) -> RunState:
+    """Where the run was; every number of the kind it should be."""
+    fresh = vars(RunState())
+    if not isinstance(data, Mapping) or data.keys() != fresh.keys():
+        raise CelloquyError(f"{path} is damaged: it does not say where the run was")
+    for key, value in data.items():
+        kind = (float, type(None)) if fresh[key] is None else type(fresh[key])
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise CelloquyError(f"{path} is damaged: {key} cannot be {value!r}")
+    return RunState(**data)

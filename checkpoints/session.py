@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from checkpoints.resume import FILE, Resume, load_resume
 from checkpoints.runlog import RunLog
 from checkpoints.schedule import Budget
 from checkpoints.start import start_from, widened_tokenizer
-from checkpoints.tokenizers import Tokenizer, make_tokenizer
+from checkpoints.tokenizers import Tokenizer, make_tokenizer, tokenizer_from_json
 from checkpoints.train import options_from, require_corpus, resumed_options, same_budget
 from checkpoints.trainer import Parts, Trainer
 from checkpoints.trial import gradient_trial
@@ -96,11 +97,17 @@ class TrainingSession:
             for run in runs:
                 self._train_one(run)
         except Interrupted as stop:
-            raise Interrupted(f"{stop}; go on with: {again}", stop.exit_status - 128) from None
+            raise Interrupted(f"{stop}; go on with: {again}{self._plugins(runs)}", stop.exit_status - 128) from None
         finally:
             self.reporter.close()
             torch.set_num_threads(threads)
         return [run.path for run in runs]
+
+    def _plugins(self, runs: list[CellRun]) -> str:
+        """The --plugin options without which the cells would not be there."""
+        cells = {run.options.cell for run in runs}
+        files = [plugin.source for plugin in self.registry.plugins if cells & {*plugin.cells}]
+        return "".join(f" --plugin {shlex.quote(file)}" for file in files if file.endswith(".py"))
 
     # ------------------------------------------------------------------ before anything large is made
 
@@ -118,7 +125,7 @@ class TrainingSession:
         start = None
         if options.start_from is not None and resume is None:
             start = load_checkpoint(options.start_from, options.cell, self.registry)
-            options = options_from(options, values, start.header.model)
+            options = options_from(options, values, start.header)
         given = start.header.cell["options"] if start else {}
         cell = self.registry.create_cell(options.cell, {**given, **cell_options(options.cell_option)})
         fills(options.init)
@@ -130,17 +137,26 @@ class TrainingSession:
     def _text(self, run: CellRun) -> Text:
         """The corpus as tokens of the run's tokenizer; the same for several cells is made once."""
         options = run.options
-        key = f"{options.tokens} {options.val} {run.start.path if run.start else ''}"
+        tokenizer = self._tokenizer(run)
+        key = f"{options.val} {tokenizer.to_json()}"
         if key not in self._texts:
-            text = self.corpus.text
-            tokenizer = make_tokenizer(options.tokens, text)
-            if run.start is not None:
-                tokenizer = widened_tokenizer(run.start.tokenizer, text)
-            train, validation = split_text(text, options.val)
+            train, validation = split_text(self.corpus.text, options.val)
             self._texts[key] = Text(
                 tokenizer, tokenizer.encode_array(train), tokenizer.encode_array(validation), len(validation)
             )
         return self._texts[key]
+
+    def _tokenizer(self, run: CellRun) -> Tokenizer:
+        """The tokenizer that the run began with, or that of the checkpoint it starts from, or the corpus's own."""
+        if run.resume is not None:
+            if run.resume.fingerprint != self.corpus.fingerprint:
+                raise CelloquyError(
+                    f"the corpus is not the one that {run.name} began with; start anew without --resume"
+                )
+            return tokenizer_from_json(run.resume.tokenizer)
+        if run.start is not None:
+            return widened_tokenizer(run.start.tokenizer, self.corpus.text)
+        return make_tokenizer(run.options.tokens, self.corpus.text)
 
     # ------------------------------------------------------------------ one run
 
@@ -148,7 +164,6 @@ class TrainingSession:
         if run.resume is not None and run.resume.run.finished and same_budget(run.options, run.resume.options):
             return
         text = self._text(run)
-        self._check_resume(run, text)
         device = choose_device(run.options.device)
         if device.type == "cpu":
             keep_freed_memory()
@@ -159,16 +174,6 @@ class TrainingSession:
             torch.set_num_threads(machine["threads"])
             model.compute_dtype = torch.bfloat16 if machine["precision"] == "bf16" else None
             self._fit(run, text, model.train(), size, machine)
-
-    def _check_resume(self, run: CellRun, text: Text) -> None:
-        """Refuse to go on with another text than the run began with."""
-        if run.resume is None:
-            return
-        same = run.resume.fingerprint == self.corpus.fingerprint and run.resume.tokenizer == text.tokenizer.to_json()
-        if not same and run.options.start_from is None:
-            raise CelloquyError(f"the corpus is not the one that {run.name} began with; start anew without --resume")
-        if run.resume.fingerprint != self.corpus.fingerprint:
-            raise CelloquyError(f"the corpus is not the one that {run.name} began with; start anew without --resume")
 
     def _model(self, run: CellRun, text: Text, device: torch.device) -> LanguageModel:
         """The model with its initial weights; a resumed run overwrites them later."""
@@ -181,12 +186,16 @@ class TrainingSession:
         return model.to(device)
 
     def _machine(self, run: CellRun, model: LanguageModel, size: BatchSize, device: torch.device) -> dict[str, Any]:
-        """Threads and precision: those of the run that is resumed, or as asked, or as measured."""
+        """Threads and precision: as asked, or as measured; a resumed run keeps its own, unless asked otherwise now."""
+        kept = {}
         if run.resume is not None and run.resume.machine.get("device") == device.type:
-            return run.resume.machine
-        dtype = choose_precision(run.options.precision, device)
+            began = run.resume.options
+            same = {key: began.get(key) == getattr(run.options, key) for key in ("precision", "threads")}
+            kept = {key: value for key, value in run.resume.machine.items() if same.get(key)}
+        precision = kept.get("precision", run.options.precision)
+        dtype = choose_precision(precision, device)
         trial = gradient_trial(model, dtype, size.batch, min(size.bptt, 32))
-        threads = choose_threads(run.options.threads, device, trial)
+        threads = choose_threads(str(kept.get("threads", run.options.threads)), device, trial)
         return {"device": device.type, "precision": "bf16" if dtype else "fp32", "threads": threads}
 
     def _fit(self, run: CellRun, text: Text, model: LanguageModel, size: BatchSize, machine: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from checkpoints.options import BUDGETS, TRAIN_OPTIONS, TrainOptions
 from checkpoints.recipe import Recipe, overlay, read_recipe
 
 if TYPE_CHECKING:
+    from checkpoints.header import Header
     from checkpoints.progress import Reporter
     from plugins.registry import Registry
 
@@ -44,8 +45,8 @@ def train(
     ``checkpoints.interrupt.Interrupted`` after Ctrl-C or SIGTERM, when everything is saved.
     """
     paths = [corpus] if isinstance(corpus, str | os.PathLike) else list(corpus)
-    asked = {**options, "name": name, "cell": cell, "out": None if out is None else os.fspath(out)}
-    given = {key.replace("-", "_"): value for key, value in asked.items() if value is not None}
+    asked = {**options, "name": name, "cell": cell, "out": out}
+    given = {key.replace("-", "_"): _plain(value) for key, value in asked.items() if value is not None}
     TRAIN_OPTIONS.validate(given)
     runs = plan(given)
     from checkpoints.progress import make_reporter
@@ -53,6 +54,11 @@ def train(
 
     session = TrainingSession([Path(path) for path in paths], registry, reporter or make_reporter())
     return session.train_all(runs, again=_command(paths, given))
+
+
+def _plain(value: Any) -> Any:
+    """A path as text; anything else as it is."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def plan(given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -91,12 +97,14 @@ def same_budget(one: TrainOptions, other: dict[str, Any]) -> bool:
     return all(getattr(one, name) == other.get(name) for name in (*BUDGETS, "patience"))
 
 
-def options_from(options: TrainOptions, values: dict[str, Any], model: dict[str, Any]) -> TrainOptions:
-    """The options of a run that starts from a checkpoint: its sizes instead of the defaults.
+def options_from(options: TrainOptions, values: dict[str, Any], header: Header) -> TrainOptions:
+    """The options of a run that starts from a checkpoint: its tokens and sizes instead of the defaults.
 
-    Raises UsageError for a size that is given and differs.
+    Raises UsageError for one that is given and differs.
     """
+    model = header.model
     sizes = {
+        "tokens": header.tokenizer["kind"],
         "hidden": model["hidden_size"],
         "layers": model["num_layers"],
         "embed": model["embedding_size"],

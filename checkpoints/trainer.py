@@ -205,10 +205,10 @@ class Trainer:
         if self.budget.seconds is None:
             dear = len(validation.tokens) / (EVAL_SPEED * EVAL_SHARE * self.parts.batches.tokens_a_step)
             return done.step % max(FEWEST_STEPS, math.ceil(dear)) == 0
-        takes, now = self._eval_seconds(), self.seconds()
-        near_the_end = self.budget.seconds - now < max(2 * takes, 0.05 * self.budget.seconds)
-        waited = now - done.last_eval_at
-        return done.step - done.last_eval >= FEWEST_STEPS and waited > takes / EVAL_SHARE and not near_the_end
+        if done.step - done.last_eval < FEWEST_STEPS:
+            return False
+        apart, now = self._eval_seconds() / EVAL_SHARE, self.seconds()
+        return now - done.last_eval_at > apart and self.budget.seconds - now > apart / 2  # the last one comes anyway
 
     def _validate(self) -> None:
         """Score the validation part, log it, and write the checkpoint if it is the best so far."""
@@ -319,6 +319,9 @@ class Trainer:
         self.done.finished = False
         self.parts.batches.read = self.done.read
         self._loss_sum.fill_(self.done.loss_sum)
-        torch.set_rng_state(resume.tensors["random.cpu"])
+        random = resume.tensors.get("random.cpu")
+        if random is None or random.dtype != torch.uint8:
+            raise CelloquyError("the resume state is damaged: it has no random state")
+        torch.set_rng_state(random)
         if self.device.type == "cuda" and "random.cuda" in resume.tensors:
             torch.cuda.set_rng_state(resume.tensors["random.cuda"], self.device)

@@ -1,4 +1,4 @@
-"""A short piece of real training work, for measuring threads: it leaves weights and random state as they were."""
+"""Short pieces of real work, for measuring threads: they leave weights and random state as they were."""
 
 from __future__ import annotations
 
@@ -28,5 +28,16 @@ def gradient_trial(model: LanguageModel, dtype: torch.dtype | None, batch: int, 
             model.zero_grad(set_to_none=True)
             model.compute_dtype = before
             model.train(training)
+
+    return trial
+
+
+def reading_trial(model: LanguageModel, batch: int, steps: int) -> Callable[[], None]:
+    """A function that reads one small batch [steps, batch] without gradients."""
+    tokens = torch.zeros(steps, batch, dtype=torch.int64, device=model.readout.bias.device)
+
+    def trial() -> None:
+        with torch.no_grad():
+            model(tokens)
 
     return trial
