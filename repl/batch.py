@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ROWS = 64
 """Continuations that are written side by side: more gain nothing, and memory stays the same for any number."""
 
+WHOLE_VECTORS = 32
+"""Hidden sizes that are a multiple of this leave no odd end in an elementwise loop, whatever the number of rows."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -101,11 +104,13 @@ def continue_all(
 
 
 def rows_agree(model: TextModel) -> bool:
-    """Whether a row gives the same numbers in a full batch as alone, tried on a few steps.
+    """Whether a row gives the same numbers in a batch as alone: judged by the sizes, and tried on a few steps.
 
-    Where it does not (a hidden size that is no multiple of 64, a device without packed products), an ulp here and there
-    would now and then draw another token, so that every continuation is written alone.
+    Where it does not (loops over odd sizes end on another path of the processor, a device may have no packed products),
+    an ulp here and there would now and then draw another token, so that every continuation is written alone.
     """
+    if model.loaded.model.config.hidden_size % WHOLE_VECTORS:
+        return False
     size = model.tokenizer.vocabulary_size
     tokens = torch.arange(ROWS, device=model.device) * 7919 % size
     alone = [model.decoder.initial_state(1) for _ in range(4)]

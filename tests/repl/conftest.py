@@ -84,3 +84,9 @@ def write(home: Path) -> Callable[..., Writer]:
         return Writer(load_checkpoint(name, cell), **sampling)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def save() -> Callable[..., Path]:
+    """:func:`save_random`, for tests that want a checkpoint of their own."""
+    return save_random
