@@ -64,6 +64,7 @@ def random_case(
         for vector in layer.p.values():
             vector.add_(0.3 * normal(*vector.shape))
         _, state = layer(normal(3, batch, inputs))
+    state = {name: value.clone() for name, value in state.items()}  # the numbers alone, whatever else the cell left
     return Case(layer, scale * normal(length, batch, inputs), state)
 
 

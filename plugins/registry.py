@@ -120,7 +120,7 @@ class Registry:
         if self._finder is None:
             from plugins.kernels import find_kernel
 
-            self._finder = find_kernel(self._kernel_hooks(), self.notice)
+            self._finder = find_kernel(self.kernel_hooks(), self.notice)
         return self._finder
 
     def notice(self, message: str) -> None:
@@ -225,7 +225,7 @@ class Registry:
                     if names - {""}:
                         raise CelloquyError(f"sampler {entry.name}: option {other.name} belongs to {kept.label}")
 
-    def _kernel_hooks(self) -> list[tuple[str, Callable[..., Any]]]:
+    def kernel_hooks(self) -> list[tuple[str, Callable[..., Any]]]:
         """Whose kernel hook, and the hook; the plugin registered last is asked first, as pluggy has it."""
         hook = self._manager.hook.cell_kernel
         labels = {id(plugin): info.label for plugin, info in self._objects}
@@ -303,9 +303,9 @@ def load_plugins(files: Iterable[str | Path] = (), builtin: Iterable[object] = (
 
 def add_builtins(registry: Registry, plugins: Iterable[object]) -> None:
     """Register Celloquy's own plugins: those of this package, then ``plugins``; those already there are left alone."""
-    from plugins import builtin
+    from plugins import builtin, gallery
 
-    for plugin in (builtin, *plugins):
+    for plugin in (builtin, gallery, *plugins):
         name = getattr(plugin, "__name__", type(plugin).__name__)
         registry.add(Source(name, "celloquy", _version(), name, functools.partial(_itself, plugin), builtin=True))
 
