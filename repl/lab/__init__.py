@@ -1,0 +1,1 @@
+"""The lab: gradients, gates, neurons, single steps and comparisons of cells, as numbers and pictures."""
