@@ -91,9 +91,10 @@ class Registry:
         """The class of a cell, imported now if it is lazy; CelloquyError names the distribution at fault."""
         return self.entry(name).load()
 
-    def create_cell(self, name: str, options: Mapping[str, Any] | None = None) -> Cell:
+    def create_cell(self, name: str, options: Mapping[str, Any] | None = None, fenced: bool = True) -> Cell:
         """A cell with the given options; a string is read by the type of the option's default.
 
+        The step of a stranger's cell is fenced (see ``QuietStep``) unless ``fenced`` is False, as for checking it.
         Raises UsageError for an option that does not exist or has the wrong type, CelloquyError for a cell that
         cannot be made.
         """
@@ -111,7 +112,7 @@ class Registry:
                 raise UsageError(str(error)) from error
             raise
         cell._label = entry.label
-        if not entry.builtin:
+        if fenced and not entry.builtin:
             cell.step = QuietStep(cell.step, who, self.notice)  # type: ignore[method-assign]
         return cell
 

@@ -68,7 +68,7 @@ def training_speed(subject: Subject) -> str:
 
 
 def tokens_per_second(
-    cells: Sequence[Cell], hidden: int = 256, batch: int = 32, length: int = 32, rounds: int = 4, vocabulary: int = 64
+    cells: Sequence[Cell], hidden: int = 256, batch: int = 32, length: int = 32, rounds: int = 8, vocabulary: int = 64
 ) -> list[float]:
     """The best of some rounds for each cell, forward and backward; in turns, so that all meet the same machine."""
     with torch.random.fork_rng(devices=[]):
