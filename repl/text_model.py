@@ -111,6 +111,12 @@ class TextModel:
 
 
 def _label(loaded: Loaded) -> str:
-    """The cell as the file's name has it, if it is named as a member of a family; else the cell's own name."""
+    """The cell as the file's name has it, if it is named as a member of a family; else the cell's own name.
+
+    A mixture of cells, which has no file, brings its own label.
+    """
+    label: str = getattr(loaded, "cell_label", "")
+    if label:
+        return label
     family, _, cell = loaded.name.rpartition(".")
     return cell if family and cell else loaded.header.cell_name

@@ -1,0 +1,154 @@
+"""The REPL as a program: from a checkpoint's name to a conversation on this terminal, and out of it again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cells.errors import UsageError
+from checkpoints.finding import find, home
+from repl.events import Note, Outbox, Sink
+from repl.help_pages import GREETING
+from repl.terminal import is_dumb
+
+if TYPE_CHECKING:
+    from plugins.registry import Registry
+    from repl.screen import Screen
+    from repl.session import Session
+
+HUNG_UP = 129
+TERMINATED = 143
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a conversation begins."""
+
+    name: str
+    cell: str | None = None
+    length: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    chat: bool = False
+    history: bool = True
+    registry: Registry | None = None
+
+
+def run_repl(
+    name: str,
+    *,
+    cell: str | None = None,
+    length: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    chat: bool = False,
+    history: bool = True,
+    registry: Registry | None = None,
+) -> int:
+    """Talk to a checkpoint until the person leaves; the exit status.
+
+    ``settings`` are sampling values by key. UsageError without a terminal on both ends; CelloquyError if the
+    checkpoint cannot be found or loaded.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the REPL needs a terminal for input and output; in scripts use celloquy generate")
+    find(name, cell)
+    start = Start(name, cell, length, settings or {}, chat, history, registry)
+    if is_dumb():
+        from repl.plain import run_plain
+
+        return run_plain(start)
+    return _Program(start).run()
+
+
+def make_session(start: Start, out: Sink) -> Session:
+    """Load the checkpoint and begin a conversation. Takes a second or two: the first import of torch is here."""
+    from repl.models import Models
+    from repl.session import DEFAULT_LENGTH, Session
+
+    models = Models(start.registry)
+    writer = models.writer(models.load(start.name, start.cell), start.settings)
+    session = Session(writer, out, models, length=DEFAULT_LENGTH if start.length is None else start.length)
+    if start.chat:
+        session.set_chat(True)
+    return session
+
+
+class _Program:
+    """The screen, the sampler's thread, and the orderly end of both."""
+
+    def __init__(self, start: Start) -> None:
+        from repl.history import LineHistory
+        from repl.keys import bind_keys
+        from repl.screen import Screen
+        from repl.terminal import open_output
+        from repl.worker import Worker
+
+        self._outbox = Outbox()
+        self._worker = Worker(lambda: make_session(start, self._outbox.put), self._outbox)
+        kept = home() / "history.jsonl"
+        first = not kept.exists()
+        lines = LineHistory(kept) if start.history else None
+        self._screen: Screen = Screen(self._worker, self._outbox, open_output(), start.name, lines)
+        self._leaving = False
+        bind_keys(self._screen, self.leave)
+        for line in GREETING if first else GREETING[-1:]:
+            self._outbox.put(Note(line))
+
+    def run(self) -> int:
+        """Until the person leaves, the terminal closes, or the checkpoint turns out not to load."""
+        self._worker.start()
+        try:
+            status = self._screen.app.run(pre_run=self._begin, set_exception_handler=False)
+        except EOFError:  # the terminal is gone
+            status = HUNG_UP
+        finally:
+            self._worker.close()
+        if self._worker.failure is not None:
+            raise self._worker.failure
+        return status
+
+    def _begin(self) -> None:
+        self._screen.app.create_background_task(self._main())
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._unexpected)
+        for name, status in (("SIGHUP", HUNG_UP), ("SIGTERM", TERMINATED)):
+            if hasattr(signal, name):
+                loop.add_signal_handler(getattr(signal, name), self._signalled, status)
+        await self._screen.pump(self._look)
+
+    def _look(self) -> None:
+        """Once a frame: whether it is time to go."""
+        session = self._worker.session
+        if self._worker.failure is not None or (session is not None and session.leaving):
+            self.leave(0)
+
+    def _signalled(self, status: int) -> None:
+        self._screen.output.gone = status == HUNG_UP
+        self.leave(status)
+
+    def leave(self, status: int) -> None:
+        """Stop what is being written, show and keep it, and end."""
+        if not self._leaving:
+            self._leaving = True
+            self._screen.app.create_background_task(self._leave(status))
+
+    async def _leave(self, status: int) -> None:
+        self._worker.submit(lambda session: session.stop())
+        await asyncio.get_running_loop().run_in_executor(None, self._worker.close)
+        self._screen.finish()
+        if self._screen.app.is_running and not self._screen.app.is_done:
+            self._screen.app.exit(result=status)
+
+    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A fault of ours in a callback: said in one line, with its trace where it is asked for; the text goes on."""
+        error = context.get("exception")
+        self._outbox.put(Note(f"internal error: {error or context.get('message')}", "error", aside=True))
+        if os.environ.get("CELLOQUY_DEBUG") and isinstance(error, BaseException):
+            self._outbox.put(Note("".join(traceback.format_exception(error)), aside=True))

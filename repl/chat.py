@@ -1,0 +1,90 @@
+"""Chat: a person's line as a turn of a dialogue, and the model's answer up to the end of its turn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from checkpoints.dialog import Template
+from repl.events import Text
+
+SPEAKERS = Template(
+    person="{name}.\n", answer="{name}.\n", end="\n\n", between="\n", person_name="Romeo", answer_name="Juliet"
+)
+"""For texts of plays, which carry no template of their own: a speaker's name on a line, then the speech."""
+
+
+def template_of(header: Any) -> Template:
+    """The dialogue template that a checkpoint carries, or that of a play."""
+    data: Mapping[str, Any] | None = getattr(header, "template", None)
+    return SPEAKERS if data is None else Template.from_json(data)
+
+
+class Chat:
+    """Whether lines are turns, the template, and the answer that is being listened to.
+
+    What may be the beginning of the turn's end is held back from the screen until it is clear; the model's memory
+    holds it as it was written.
+    """
+
+    def __init__(self, template: Template = SPEAKERS) -> None:
+        self.on = False
+        self.template = template
+        self.answering = False
+        self.candidates = 1
+        self._held: list[Text] = []
+
+    def question(self, line: str, transcript: str) -> tuple[str, str]:
+        """The person's turn and the mark of the answer: as the model reads it, and as a person sees it.
+
+        An empty line is no turn: it asks for the rest of an answer that was broken off (then there is nothing to
+        read), or for one more answer.
+        """
+        template = self.template
+        names = f"{template.person_name}: {line}\n{template.answer_name}: "
+        if line:
+            return self._end_of(transcript) + template.turn(line) + template.answer_mark, names
+        if self._end_of(transcript):
+            return "", ""
+        return template.answer_mark, f"{template.answer_name}: "
+
+    def _end_of(self, transcript: str) -> str:
+        """What is missing of the end of the turn that the transcript ends with."""
+        end = self.template.end
+        if not transcript or transcript.endswith(end):
+            return ""
+        begun = next(n for n in range(len(end) - 1, -1, -1) if transcript.endswith(end[:n]))
+        return end[begun:]
+
+    def answer(self) -> None:
+        """The model's turn begins."""
+        self.answering, self._held = True, []
+
+    def listen(self, piece: Text) -> list[Text]:
+        """What of the answer may be shown now; :attr:`answering` becomes False at its end."""
+        self._held.append(piece)
+        held = "".join(text.text for text in self._held)
+        end = self.template.end
+        place = held.find(end)
+        if place >= 0:
+            self.answering = False
+            return [*self._release(place), Text(end, shown="\n")]
+        suspicious = next((n for n in range(len(end) - 1, 0, -1) if held.endswith(end[:n])), 0)
+        return self._release(len(held) - suspicious)
+
+    def hush(self) -> list[Text]:
+        """The answer is over, whether it was finished or not: what was held back."""
+        held, self._held, self.answering = self._held, [], False
+        return held
+
+    def _release(self, characters: int) -> list[Text]:
+        released: list[Text] = []
+        while self._held and len(self._held[0].text) <= characters:
+            characters -= len(self._held[0].text)
+            released.append(self._held.pop(0))
+        if not self.answering:
+            if characters:
+                released.append(dataclasses.replace(self._held[0], text=self._held[0].text[:characters]))
+            self._held = []
+        return released

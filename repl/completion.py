@@ -1,0 +1,45 @@
+"""Completion of commands and their arguments, from the commands' own declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
+
+if TYPE_CHECKING:
+    from repl.session import Session
+
+FILES = ("save", "open")
+
+
+class SlashCompleter(Completer):
+    """Completes a line that begins with a slash. ``session`` gives the present session, None while it loads."""
+
+    def __init__(self, session: Callable[[], Session | None]) -> None:
+        self._session = session
+        self._paths = PathCompleter(expanduser=True)
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """Command names, then what the command's declaration offers for its argument."""
+        session, text = self._session(), document.text
+        if session is None or not text.startswith("/") or text.startswith("//") or "\n" in text:
+            return
+        before = document.text_before_cursor
+        name, space, argument = before[1:].partition(" ")
+        if not space:
+            for command in session.commands:
+                if command.name.startswith(name.lower()):
+                    yield Completion(command.name, -len(name), display=f"/{command.name}", display_meta=command.help)
+        elif name in FILES:
+            yield from self._paths.get_completions(Document(argument), complete_event)
+        elif name in session.commands:
+            yield from self._argument(session, name, argument)
+
+    @staticmethod
+    def _argument(session: Session, name: str, argument: str) -> Iterable[Completion]:
+        complete = session.commands.find(name).complete
+        for candidate in complete(session) if complete is not None else ():
+            if candidate.startswith(argument):
+                yield Completion(candidate, -len(argument))

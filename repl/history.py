@@ -1,0 +1,54 @@
+"""The lines that a person has typed, from session to session: a JSON string a line, so that any entry stays whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from prompt_toolkit.history import History
+
+LONGEST_ENTRY = 10_000
+"""Characters; what is longer was pasted and is not worth recalling."""
+KEPT = 5_000
+"""Entries that are loaded again."""
+
+
+class LineHistory(History):
+    """History in a file. What cannot be read or written is left out: history is a comfort, never a hindrance."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def load_history_strings(self) -> Iterable[str]:
+        """The kept entries, the latest first."""
+        try:
+            lines = self._path.read_bytes().splitlines()[-KEPT:]
+        except OSError:
+            return []
+        return [entry for line in reversed(lines) if (entry := _entry(line))]
+
+    def store_string(self, string: str) -> None:
+        """Append one entry, in one write, so that two sessions do not mix theirs."""
+        if len(string) > LONGEST_ENTRY:
+            return
+        line = json.dumps(string).encode() + b"\n"
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return
+
+
+def _entry(line: bytes) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return ""
+    return entry if isinstance(entry, str) else ""

@@ -1,0 +1,64 @@
+"""How fast and how sure the model writes: tokens a second, and the last surprises as a sparkline."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+BITS = 1 / math.log(2)
+"""Bits in a nat."""
+FULL_SCALE = 8.0
+"""Bits at which a bar is full: the surprise of one character out of 256 equally likely ones."""
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+class Meter:
+    """Counts tokens over the last second; a pause neither counts nor resets."""
+
+    WINDOW = 1.0
+    LAST = 16
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._spans: deque[tuple[float, int]] = deque()
+        self._since = clock()
+        self._count = 0
+        self.rate = 0.0
+        self.surprises: deque[float] = deque(maxlen=self.LAST)
+
+    def start(self) -> None:
+        """A stream begins or goes on: what lies before is no part of its speed."""
+        self._spans.clear()
+        self._since = self._clock()
+        self._count = 0
+
+    def add(self, surprise: float) -> None:
+        """One token was drawn; ``surprise`` in nats."""
+        self.surprises.append(surprise * BITS)
+        self._count += 1
+        now = self._clock()
+        if now - self._since < 0.1:
+            return
+        self._spans.append((now - self._since, self._count))
+        self._since, self._count = now, 0
+        while len(self._spans) > 1 and sum(seconds for seconds, _ in self._spans) > self.WINDOW:
+            self._spans.popleft()
+        self.rate = sum(count for _, count in self._spans) / sum(seconds for seconds, _ in self._spans)
+
+    @property
+    def bits(self) -> float | None:
+        """The mean of the last surprises in bits a token."""
+        return sum(self.surprises) / len(self.surprises) if self.surprises else None
+
+
+def sparkline(bits: Iterable[float]) -> str:
+    """A bar for each value: the lowest for no surprise at all, the highest for eight bits and more."""
+    return "".join(_BARS[_level(value, len(_BARS))] for value in bits)
+
+
+def _level(value: float, levels: int) -> int:
+    if math.isnan(value):
+        return levels - 1
+    return min(levels - 1, max(0, int(value / FULL_SCALE * levels)))

@@ -1,0 +1,57 @@
+"""From what a session tells to rows of text: what is finished, and the unfinished row. Knows no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from repl.compare_view import columns_as_rows
+from repl.events import Break, Event, Note, Table, Text
+from repl.heat import heat_style
+from repl.wrap import Row, Rows, wrap, wrap_words
+
+
+class Page:
+    """The text as rows of a terminal. :attr:`heat` is the colouring for what comes next."""
+
+    def __init__(self, columns: int) -> None:
+        self.rows = Rows(columns)
+        self.heat = "off"
+
+    @property
+    def tail(self) -> Row:
+        """The unfinished row."""
+        return self.rows.tail
+
+    def take(self, events: Iterable[Event]) -> list[Row]:
+        """The rows that these events finish, in the order in which they belong on the screen."""
+        finished: list[Row] = []
+        for event in events:
+            if isinstance(event, Text):
+                style = "class:given" if event.given else heat_style(self.heat, event)
+                finished += self.rows.add(style, event.text if event.shown is None else event.shown)
+            elif isinstance(event, Note):
+                finished += [] if event.aside else self.rows.flush()
+                finished += wrap_words(f"class:{event.kind}", event.text, self.rows.columns, indent="  ")
+            elif isinstance(event, Break):
+                finished += self.rows.flush()
+            elif isinstance(event, Table):
+                finished += self.rows.flush() + self._table(event)
+        return finished
+
+    def _table(self, table: Table) -> list[Row]:
+        head = wrap([("class:given", table.prompt)], self.rows.columns)
+        return [*head, *columns_as_rows(table.columns, self.rows.columns), []]
+
+    def resize(self, columns: int) -> list[Row]:
+        """Take another width; the rows that this finishes."""
+        return self.rows.resize(columns)
+
+
+def rows_after_reflow(widths: Iterable[int], cursor: tuple[int, int], columns: int) -> int:
+    """How many rows the cursor is further down after a terminal broke its rows anew to ``columns``.
+
+    ``widths`` are the cells in each row that was drawn, from the first on; ``cursor`` is (row, column) among them.
+    """
+    row, column = cursor
+    above = sum(max(1, -(-width // columns)) for _, width in zip(range(row), widths, strict=False))
+    return above + column // columns - row

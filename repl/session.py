@@ -1,0 +1,351 @@
+"""What the REPL decides: one conversation with one model. Knows no terminal, no thread and no event loop.
+
+Everything happens in the caller's thread. What there is to show goes to ``out`` in order; :meth:`Session.step` does
+one token's work while :attr:`Session.running`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cells.errors import CelloquyError
+from repl.chat import Chat, template_of
+from repl.events import Break, Note, Sink, Text
+from repl.knobs import Knobs
+from repl.meter import Meter
+from repl.session_knobs import session_knobs
+from repl.slash import Commands, command_table
+
+if TYPE_CHECKING:
+    from repl.compare import Comparison
+    from repl.generator import Snapshot, Writer
+    from repl.models import Models
+    from repl.piece import Piece
+
+DEFAULT_LENGTH = 500
+RAW_SHOWN = 2000
+"""Characters of the raw text shown when chat goes off."""
+CONTEXT_SHOWN = 240
+"""Characters shown again after going back, so that a person sees where the text stands now."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where a turn stands in the transcript: its first character, and the first one that the model wrote."""
+
+    start: int
+    answer: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place to come back to: the model's whole state there, and the turns up to it."""
+
+    place: Snapshot
+    turns: tuple[Turn, ...]
+
+
+class Session:
+    """A conversation: the writer, the knobs, the turns, and what is going on just now."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        out: Sink,
+        models: Models,
+        *,
+        length: int = DEFAULT_LENGTH,
+    ) -> None:
+        self.writer = writer
+        self.out = out
+        self.length = length
+        self.speed = 0
+        self.heat = "off"
+        self.chat = Chat(template_of(writer.loaded.header))
+        self.meter = Meter()
+        self.turns: list[Turn] = []
+        self.marks: dict[str, Mark] = {}
+        self.writing = False
+        self.paused = False
+        self.leaving = False
+        self.comparison: Comparison | None = None
+        self.models = models
+        self._left = 0
+        self.knobs: Knobs = session_knobs(self)
+        self.commands: Commands = command_table(writer.settings.options)
+
+    # What goes on just now
+
+    @property
+    def live(self) -> bool:
+        """Whether text streams or pauses: then the bare keys are live keys."""
+        return self.writing or self.comparison is not None
+
+    @property
+    def running(self) -> bool:
+        """Whether :meth:`step` has something to do."""
+        return self.live and not self.paused
+
+    @property
+    def size(self) -> int:
+        """Characters in the transcript."""
+        return self.writer.character_count
+
+    def say(self, text: str, kind: str = "note") -> None:
+        """Tell the person something that is no part of the text."""
+        self.out(Note(text, kind, aside=self.live))
+
+    def step(self) -> None:
+        """One token of whatever is being written."""
+        if self.comparison is not None:
+            self._compare_on(self.comparison)
+            return
+        piece = self.writer.step()
+        surprise = piece.surprise
+        self.meter.add(surprise)
+        self._show(piece, surprise)
+        self._left -= 1
+        if self._left == 0 and self.writing:
+            self._finish()
+
+    def _show(self, piece: Piece, surprise: float) -> None:
+        text = Text(str(piece), False, surprise, piece.entropy if self.heat == "entropy" else None)
+        for shown in self.chat.listen(text) if self.chat.answering else (text,):
+            if shown.text:
+                self.out(shown)
+        if self.chat.on and not self.chat.answering:
+            self._finish()
+
+    def _compare_on(self, comparison: Comparison) -> None:
+        self.meter.add(comparison.step(self.writer.settings))
+        if comparison.finished:
+            self._end_comparison()
+
+    def _end_comparison(self) -> None:
+        if self.comparison is not None:
+            self.out(self.comparison.table())
+        self.comparison, self.paused = None, False
+
+    def _begin(self) -> None:
+        """Write on, for another whole length."""
+        self.writing, self.paused = True, False
+        self._left = self.length
+        self.meter.start()
+
+    def _finish(self) -> None:
+        for held in self.chat.hush():
+            self.out(held)
+        self.writing = self.paused = False
+
+    def stop(self) -> None:
+        """Stop writing; what is there is kept, on the screen and in the model's memory."""
+        self._end_comparison()
+        if self.writing:
+            self._finish()
+
+    def pause(self) -> None:
+        """Pause what is being written, or go on with it."""
+        if self.live:
+            self.paused = not self.paused
+            self.meter.start()
+
+    # Settings that are not a matter of one option
+
+    @property
+    def seed_given(self) -> bool:
+        """Whether a person chose the seed."""
+        return self.writer.settings["seed"] is not None
+
+    def set_seed(self, seed: int | None) -> None:
+        """Begin the random numbers of a seed; None for a random one."""
+        self.writer.settings["seed"] = seed
+
+    def set_length(self, length: int) -> None:
+        """Tokens for each continuation, the one under way included; 0 goes on until stopped."""
+        done = self.length - self._left
+        self.length = length
+        if self.writing:
+            self._left = max(1, length - done) if length else 0
+
+    # What a person gives
+
+    def submit(self, line: str) -> None:
+        """A line as it was typed: a command if it begins with a slash, else text; ``//`` is a literal slash."""
+        if line.startswith("/") and not line.startswith("//"):
+            self.say(line, "echo")
+            self.commands.run(self, line)
+        else:
+            self.give(line[1:] if line.startswith("//") else line)
+
+    def give(self, line: str) -> None:
+        """A line for the model: it goes on from there. An empty one says only that it may go on.
+
+        In mid-stream the line goes into the text right where it stands. Otherwise it begins on a line of its own,
+        unless it begins with a space.
+        """
+        if self.comparison is not None:
+            raise CelloquyError("a comparison is under way; Esc ends it")
+        if self.chat.on:
+            self._turn(line)
+        elif line:
+            self._prompt(line)
+        elif not self.writing:
+            self.turns.append(Turn(self.size, self.size))
+        if line or not self.writing:
+            self._begin()
+        self.paused = False
+
+    def _prompt(self, line: str) -> None:
+        start = self.size
+        apart = not self.writing and self.size and not line[0].isspace() and not self._at_line_start()
+        if apart:
+            self.out(Break())
+        self._feed("\n" + line if apart else line, line)
+        self.turns.append(Turn(start, self.size))
+
+    def _turn(self, line: str) -> None:
+        """In chat: a whole turn of the person, and the answer's mark. An empty line asks for more of the answer."""
+        if not line and self.writing:
+            return
+        self.stop()
+        start = self.size
+        text, shown = self.chat.question(line, self.writer.transcript)
+        if text:
+            self.out(Break())
+            self._feed(text, shown)
+        self.turns.append(Turn(start, self.size))
+        self.chat.answer()
+
+    def _feed(self, text: str, shown: str | None = None) -> None:
+        self._tell_unknown(self.writer.feed(text))
+        self.out(Text(text, given=True, shown=shown))
+
+    def _tell_unknown(self, unknown: list[str]) -> None:
+        if unknown:
+            from repl.visible import describe
+
+            names = ", ".join(describe(character) for character in unknown[:8])
+            more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+            self.say(f"{self.writer.name} does not know {names}{more}; read as unknown", "warning")
+
+    def _at_line_start(self) -> bool:
+        return self.writer.transcript.endswith("\n")
+
+    # Going back
+
+    def undo(self, characters: int | None = None) -> int:
+        """Take back the last turn, or so many characters; how many were taken back."""
+        self.stop()
+        if characters is None:
+            if not self.turns:
+                raise CelloquyError("there is no turn to take back")
+            characters = self.size - self.turns[-1].start
+        return self._back_to(max(0, self.size - characters))
+
+    def retry(self) -> None:
+        """Write again from the last prompt: anew with a random seed, the same again with one that was given."""
+        if not self.turns:
+            raise CelloquyError("there is no prompt to go on from again; give one first")
+        self.stop()
+        prompts = [turn for turn in self.turns if turn.start < turn.answer]
+        turn = (prompts or self.turns)[-1]
+        self._back_to(turn.answer)
+        self.turns.append(turn)
+        self.show_place()
+        if not self.seed_given:
+            self.set_seed(None)
+        if self.chat.on:
+            self.chat.answer()
+        self._begin()
+
+    def _back_to(self, place: int) -> int:
+        taken = self.size - place
+        self.writer.undo(taken)
+        self.turns = [turn for turn in self.turns if turn.answer < place]
+        return taken
+
+    def show_place(self) -> None:
+        """Show the end of the transcript again, as it stands now."""
+        self.out(Break())
+        end = self.writer.transcript[-CONTEXT_SHOWN:]
+        _, newline, last = end.rpartition("\n")
+        cut = not newline and len(end) == CONTEXT_SHOWN
+        self.out(Text(last, shown="…" + last if cut else None))
+
+    def mark(self, name: str) -> None:
+        """Keep this place under a name."""
+        self.marks[name] = Mark(self.writer.snapshot(), tuple(self.turns))
+
+    def back(self, name: str) -> None:
+        """Return to a kept place: text, state, cell, knobs and random numbers, all as they were."""
+        if name not in self.marks:
+            known = ", ".join(self.marks) or "none yet: /mark NAME keeps a place"
+            raise CelloquyError(f"there is no mark {name!r}; there are: {known}")
+        self.stop()
+        mark = self.marks[name]
+        self.writer.restore(mark.place)
+        self.turns = list(mark.turns)
+
+    def reset(self) -> None:
+        """Forget the text; the knobs stay as they are."""
+        self.stop()
+        self.writer.reset()
+        self.turns = []
+        self.out(Break())
+
+    # Models
+
+    def cells(self) -> list[str]:
+        """The cells of the family, in the family's order."""
+        return list(self.models.family(self.writer.loaded))
+
+    def change_cell(self, name: str) -> None:
+        """Go on with another cell of the family, or a mixture of several, from the same place in the text."""
+        from repl.mixture import is_mixture, mix
+
+        writer = self.writer
+        if is_mixture(name):
+            unknown = writer.swap_to(mix(name, lambda cell: self.models.sibling(writer.loaded, cell)))
+        elif name in writer.siblings():
+            unknown = writer.swap(name)
+        else:
+            unknown = writer.swap_to(self.models.sibling(writer.loaded, name))
+        self._tell_unknown(unknown)
+
+    def change_checkpoint(self, name: str) -> None:
+        """Go on with another checkpoint, which reads the text so far."""
+        loaded = self.models.load(name)
+        self._tell_unknown(self.writer.swap_to(loaded))
+        self.chat.template = template_of(loaded.header)
+
+    def compare(self, prompt: str) -> None:
+        """Let every cell of the family go on from a prompt, side by side; the conversation stays as it is."""
+        from repl.compare import Comparison
+
+        self.stop()
+        settings = {**self.writer.settings, "seed": self.writer.seed}
+        siblings = [self.models.sibling(self.writer.loaded, name) for name in self.cells()]
+        self.comparison = Comparison(prompt, [self.models.writer(one, settings) for one in siblings], self.length)
+        self.meter.start()
+        self.paused = False
+
+    # Chat
+
+    def set_chat(self, on: bool) -> None:
+        """Take lines as turns of a dialogue, or as text; the raw text so far is shown when it goes off."""
+        self.stop()
+        before, self.chat.on = self.chat.on, on
+        template = self.chat.template
+        if on:
+            names = f"you are {template.person_name}, {template.answer_name} answers"
+            self.say(f"chat on: {names}; /chat off ends it")
+        else:
+            self.say("chat off")
+            if before and self.size:
+                self.out(Break())
+                self.out(Text(self.writer.transcript[-RAW_SHOWN:]))
+
+    def name_speakers(self, person: str, answer: str) -> None:
+        """Name the two sides of the dialogue."""
+        self.chat.template = self.chat.template.named(person, answer)

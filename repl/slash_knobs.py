@@ -1,0 +1,125 @@
+"""REPL commands that set what the live keys turn: every sampling option, the length, the speed, the colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cells.errors import UsageError
+from plugins.options import Option, OptionSet
+from repl.session_knobs import HEAT
+from repl.slash import Action, Command, Commands, number
+
+if TYPE_CHECKING:
+    from repl.session import Session
+
+GROUP = "while it writes"
+FIRST = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+"""The options that the short help lists one by one; /set lists them all, plugins' included."""
+
+
+def add_knob_commands(commands: Commands, options: OptionSet) -> None:
+    """A command for each option, and the rest."""
+    for key in FIRST:
+        if key in options:
+            commands.add(_option_command(options[key]))
+    length = "Tokens for each continuation; 0 goes on until stopped."
+    commands.add(Command("length", "/length N", GROUP, length, _length))
+    speed = "Characters a second at most, for reading along; 0 is as they come."
+    commands.add(Command("speed", "/speed N", GROUP, speed, _speed))
+    commands.add(
+        Command(
+            "heat",
+            "/heat [off|surprise|entropy]",
+            GROUP,
+            "Colour each character by the model's surprise at it, or by the surprise it expected.",
+            _heat,
+            complete=lambda session: HEAT,
+            more="Surprise is how many bits the character was worth to the model; blue is little, yellow is much.",
+        )
+    )
+    commands.add(
+        Command("set", "/set [NAME VALUE]", GROUP, "Show every setting, or set one.", _set, complete=_setting_names)
+    )
+    for option in options:
+        if option.key not in FIRST and (option.command or option.name) not in commands:
+            commands.add(_option_command(option, group=""))
+
+
+def _option_command(option: Option, group: str = GROUP) -> Command:
+    name = option.command or option.name
+    argument = {int: "N", float: "X", bool: "on|off"}.get(option.kind, "|".join(option.choices) or "TEXT")
+    if name == "temp":
+        argument = "T"
+    return Command(name, f"/{name} {argument}", group, option.help, _option_action(option), more=_values(option))
+
+
+def _values(option: Option) -> str:
+    return f"{option.name} is {option.allowed}; {option.format(option.default)} unless set."
+
+
+def _option_action(option: Option) -> Action:
+    def run(session: Session, argument: str) -> None:
+        if argument:
+            set_option(session, option, argument)
+        session.say(f"{option.name} {_shown(session, option)}")
+
+    return run
+
+
+def set_option(session: Session, option: Option, text: str) -> None:
+    """Set an option to what a person typed. A seed also starts its random numbers from the beginning."""
+    if option.key == "seed":
+        session.set_seed(None if text == "random" else option.parse(text))
+    else:
+        session.writer.settings[option.key] = option.parse(text)
+
+
+def _shown(session: Session, option: Option) -> str:
+    if option.key == "seed":
+        return f"{session.writer.seed}" + ("" if session.seed_given else " (random)")
+    return option.format(session.writer.settings[option.key])
+
+
+def _length(session: Session, argument: str) -> None:
+    if argument:
+        session.set_length(number(argument, "the length"))
+    session.say(f"length {session.length or 'until stopped'}")
+
+
+def _speed(session: Session, argument: str) -> None:
+    if argument:
+        session.speed = number(argument, "the speed")
+    session.say(f"speed {session.speed or 'as fast as it comes'}")
+
+
+def _heat(session: Session, argument: str) -> None:
+    wanted = argument or ("off" if session.heat != "off" else "surprise")
+    if wanted not in HEAT:
+        raise UsageError(f"/heat takes {', '.join(HEAT)}, not {wanted!r}")
+    session.heat = wanted
+    session.say(f"heat {wanted}")
+
+
+def _setting_names(session: Session) -> list[str]:
+    return [option.name for option in session.writer.settings.options] + ["length", "speed", "heat"]
+
+
+def _set(session: Session, argument: str) -> None:
+    name, _, value = argument.partition(" ")
+    if not name:
+        session.say(_all_settings(session))
+    elif name in ("length", "speed", "heat"):
+        {"length": _length, "speed": _speed, "heat": _heat}[name](session, value.strip())
+    else:
+        option = session.writer.settings.options[name]
+        _option_action(option)(session, value.strip())
+
+
+def _all_settings(session: Session) -> str:
+    options = session.writer.settings.options
+    rows = [(option.name, _shown(session, option), option.help) for option in options]
+    rows += [
+        (knob.name, knob.value, knob.description) for knob in session.knobs if knob.name not in session.writer.settings
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {text}" for name, value, text in rows)

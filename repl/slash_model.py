@@ -1,0 +1,119 @@
+"""REPL commands on the model, on chat, on files, and on the program itself."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cells.errors import UsageError
+from repl.help_pages import page, short_list
+from repl.slash import Commands, number
+
+if TYPE_CHECKING:
+    from repl.session import Session
+
+CHAT = "chat"
+MODEL = "the model"
+PROGRAM = "this program"
+
+
+def _names(session: Session) -> Iterable[str]:
+    from checkpoints.finding import list_checkpoints
+
+    entries = list_checkpoints()
+    return dict.fromkeys([entry.family for entry in entries] + [entry.name for entry in entries])
+
+
+def add_model_commands(commands: Commands) -> None:
+    """Declare what concerns the model."""
+
+    @commands.declare(
+        "cell [NAME]",
+        MODEL,
+        "Go on with another cell of the family, or a mixture of cells.",
+        complete=lambda session: session.cells(),
+        more="/cell lstm+gru averages the logits of both; /cell lstm+gru*0.5 gives gru half the weight.",
+    )
+    def cell(session: Session, argument: str) -> None:
+        if argument:
+            session.change_cell(argument)
+        there = ", ".join(session.cells())
+        session.say(f"{session.writer.name}; cells of this family: {there}")
+
+    @commands.declare(
+        "load NAME", MODEL, "Go on with another checkpoint, which reads the text so far.", complete=_names
+    )
+    def load(session: Session, argument: str) -> None:
+        if not argument:
+            raise UsageError("/load needs the name of a checkpoint or a path")
+        session.change_checkpoint(argument)
+        session.say(f"{session.writer.name} goes on")
+
+    @commands.declare("info", MODEL, "What is known about the checkpoint and this session.")
+    def info(session: Session, argument: str) -> None:
+        from repl.session_info import session_info
+
+        session.say(session_info(session))
+
+
+def add_chat_commands(commands: Commands) -> None:
+    """Declare what concerns dialogue."""
+
+    @commands.declare(
+        "chat [on|off]",
+        CHAT,
+        "Take each line as a turn of a dialogue, which the model answers; off shows the raw text.",
+        complete=lambda session: ("on", "off"),
+    )
+    def chat(session: Session, argument: str) -> None:
+        if argument not in ("", "on", "off"):
+            raise UsageError(f"/chat takes on or off, not {argument!r}")
+        session.set_chat(argument == "on" if argument else not session.chat.on)
+
+    @commands.declare(
+        "names [YOU ANSWER]",
+        CHAT,
+        "Name the two speakers of the dialogue.",
+        more="A name of several words stands in quotes: /names Romeo 'First Citizen'.",
+    )
+    def names(session: Session, argument: str) -> None:
+        try:
+            words = shlex.split(argument)
+        except ValueError:
+            words = []
+        if argument and len(words) != 2:
+            raise UsageError("/names takes two names: yours and that of the answer")
+        if words:
+            session.name_speakers(words[0], words[1])
+        template = session.chat.template
+        session.say(f"you are {template.person_name}, {template.answer_name} answers")
+
+    @commands.declare(
+        "candidates N",
+        CHAT,
+        "Draw N answers at once and give the one that has most to do with the question; 1 is off.",
+        more="The best by log p(answer | question) - 0.5 log p(answer): mutual information (Li et al. 2016).",
+    )
+    def candidates(session: Session, argument: str) -> None:
+        if argument:
+            session.chat.candidates = max(1, number(argument, "the number of candidates"))
+        session.say(f"candidates {session.chat.candidates}")
+
+
+def add_program_commands(commands: Commands) -> None:
+    """Declare files, help and the way out."""
+
+    @commands.declare(
+        "help [NAME]",
+        PROGRAM,
+        "Explain the commands, or one of them.",
+        complete=lambda session: [command.name for command in commands],
+    )
+    def help_(session: Session, argument: str) -> None:
+        session.say(page(commands.find(argument)) if argument else short_list(commands))
+
+    @commands.declare("quit", PROGRAM, "Leave; so does Ctrl-D.")
+    def quit_(session: Session, argument: str) -> None:
+        session.stop()
+        session.leaving = True
