@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cells.errors import CelloquyError
+from checkpoints.digest import CHECK_KEY, METADATA_KEY, check_sums, check_tensors
+from checkpoints.shown import plain
+from checkpoints.tensor_table import read_table
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-METADATA_KEY = "celloquy"
 
 
 @contextlib.contextmanager
@@ -27,8 +29,8 @@ def file_errors(path: Path, verb: str) -> Iterator[None]:
         raise CelloquyError(f"{path} could not be {verb}: {reason}") from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a whole file: to a temporary one beside it, onto the disk, then into place.
+def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a whole file, of these parts: to a temporary one beside it, onto the disk, then into place.
 
     Raises CelloquyError, and leaves what was there, if the disk or the folder refuses.
     """
@@ -36,7 +38,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     with file_errors(path, "written"):
         try:
             with open(temporary, "xb") as file:
-                file.write(data)
+                for part in parts:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -68,12 +71,17 @@ def make_folder(path: Path) -> None:
 def save_safetensors(path: Path, tensors: Mapping[str, Tensor], header: str) -> None:
     """Write tensors and a JSON text as one safetensors file, atomically.
 
-    The JSON is the only metadata entry, so that equal contents give equal bytes.
+    Its check sums stand beside the JSON. Equal contents give equal bytes.
     """
     from safetensors.torch import save
 
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(path, save(whole, {METADATA_KEY: header}))
+    raw = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    end = 8 + int.from_bytes(raw[:8], "little")
+    table, data = json.loads(raw[8:end]), memoryview(raw)[end:]
+    metadata = {METADATA_KEY: header, CHECK_KEY: check_sums(header, table, data)}
+    text = json.dumps({"__metadata__": metadata, **table}, ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8, for those who map the file into memory
+    write_atomic(path, len(text).to_bytes(8, "little"), text, data)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -83,6 +91,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
     with file_errors(path, "read"):
         try:
+            check_tensors(path, read_table(path))
             return load_file(path)
         except SafetensorError as error:
-            raise CelloquyError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+            raise CelloquyError(f"{path} is damaged: {plain(str(error))}") from error

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from cells.errors import CelloquyError
-from checkpoints.files import METADATA_KEY, file_errors
+from checkpoints.digest import METADATA_KEY, description
+from checkpoints.files import file_errors
+from checkpoints.shown import plain, shown
 from checkpoints.strict_json import parse_json
 from checkpoints.tensor_table import TensorInfo, check_layout, read_table
 
 FORMAT = 1
+LONGEST_TEXT = 200
+"""Characters of a family's or a cell's name, and of the other short texts of a header."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,13 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         if not path.is_file():
             raise CelloquyError(f"{path}: there is no such checkpoint file")
         table = read_table(path)
-    text = table.metadata.get(METADATA_KEY)
-    if text is None:
+    if METADATA_KEY not in table.metadata:
         raise CelloquyError(f"{path} is a safetensors file, but not a checkpoint of Celloquy")
     try:
+        text = description(table)
         return _from_json(parse_json(text), check_layout(table), table.size)
     except CelloquyError as error:
-        raise CelloquyError(f"{path} is damaged: {error}") from error
+        raise CelloquyError(f"{path} is damaged: {plain(str(error))}") from error
 
 
 def _from_json(data: Any, tensors: Mapping[str, TensorInfo], size: int) -> Header:
@@ -102,16 +106,19 @@ def _from_json(data: Any, tensors: Mapping[str, TensorInfo], size: int) -> Heade
         raise CelloquyError("its header is not a JSON object")
     version = data.get("format")
     if version != FORMAT or isinstance(version, bool):
-        raise CelloquyError(f"its format is {version!r}; this version of Celloquy reads format {FORMAT}")
+        raise CelloquyError(f"its format is {shown(version)}; this version of Celloquy reads format {FORMAT}")
     missing = [name for name in FIELDS if name not in data]
     if missing:
         raise CelloquyError(f"its header has no {missing[0]!r}")
+    strange = sorted(data.keys() - set(FIELDS))
+    if strange:
+        raise CelloquyError(f"its header has the unknown entry {shown(strange[0])}")
     for name in _OBJECTS:
         if not isinstance(data[name], dict):
             raise CelloquyError(f"{name!r} in its header is not a JSON object")
     for name in ("family", "created", "celloquy"):
-        if not isinstance(data[name], str):
-            raise CelloquyError(f"{name!r} in its header is not text")
+        if not _short_text(data[name], name == "family"):
+            raise CelloquyError(f"{name!r} in its header is not a short text")
     if not (data["template"] is None or isinstance(data["template"], dict)):
         raise CelloquyError("'template' in its header is not a JSON object")
     _check_cell(data["cell"])
@@ -122,6 +129,13 @@ def _check_cell(cell: dict[str, Any]) -> None:
     for name, kind in (("name", str), ("version", int), ("options", dict)):
         if not isinstance(cell.get(name), kind) or isinstance(cell.get(name), bool):
             raise CelloquyError(f"its header has no proper {name} of the cell")
-    for name in ("distribution", "distribution_version"):
-        if not isinstance(cell.get(name, ""), str):
+    for name in ("name", "distribution", "distribution_version"):
+        if not _short_text(cell.get(name, ""), name == "name"):
             raise CelloquyError(f"its header has no proper {name} of the cell")
+
+
+def _short_text(value: Any, is_name: bool) -> bool:
+    """Whether a value is text that can be shown, and as a name be a part of a file's name."""
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT or not (value.isprintable() or not value):
+        return False
+    return not is_name or (value != "" and not set(value) & {"/", "\\"} and not value.startswith("."))

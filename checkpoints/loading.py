@@ -15,10 +15,14 @@ from cells.model import LanguageModel, ModelConfig
 from checkpoints.files import load_tensors
 from checkpoints.finding import find
 from checkpoints.header import Header, read_header
+from checkpoints.shown import plain
 from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
 
 if TYPE_CHECKING:
     from plugins.registry import Registry
+
+MOST_LAYERS = 256
+"""What ``celloquy train`` can make; a file that speaks of more would take long to refuse."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def load_checkpoint(
         _check_shapes(header, made, config)
         model = LanguageModel(made, config, kernels=kernels)
     except CelloquyError as error:
-        raise CelloquyError(f"{path}: {error}") from error
+        raise CelloquyError(f"{path}: {plain(str(error))}") from error
     _fill(model, load_tensors(path), path)
     model.requires_grad_(False)
     return Loaded(path, header, tokenizer, made, model.to(device).eval())
@@ -98,7 +102,7 @@ def make_cell(header: Header, registry: Registry | None = None) -> Cell:
 
 def _check_shapes(header: Header, cell: Cell, config: ModelConfig) -> None:
     """Refuse sizes that the file's own tensors contradict, before memory is taken for them."""
-    if config.num_layers > len(header.tensors):
+    if config.num_layers > min(MOST_LAYERS, len(header.tensors)):
         raise CelloquyError(f"damaged: {config.num_layers} layers in {len(header.tensors)} tensors")
     with torch.device("meta"):
         expected = stored_tensors(LanguageModel(cell, config, kernels=None))

@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from cells.errors import CelloquyError
-from checkpoints.files import METADATA_KEY, file_errors, load_tensors, save_safetensors
+from checkpoints.digest import description
+from checkpoints.files import file_errors, load_tensors, save_safetensors
 from checkpoints.strict_json import parse_json
 from checkpoints.tensor_table import check_layout, read_table
 
@@ -84,8 +85,11 @@ def load_resume(path: Path) -> Resume:
     """Read a resume state; CelloquyError if it is missing or damaged."""
     with file_errors(path, "read"):
         table = read_table(path)
-    check_layout(table)
-    data = parse_json(table.metadata.get(METADATA_KEY, "{}"))
+    try:
+        check_layout(table)
+        data = parse_json(description(table))
+    except CelloquyError as error:
+        raise CelloquyError(f"{path} is damaged: {error}") from error
     keys = {"format", "run", "options", "machine", "fingerprint", "tokenizer", "model"}
     if not isinstance(data, dict) or data.keys() != keys or data["format"] != RESUME_FORMAT:
         raise CelloquyError(f"{path} is not a resume state of this version; start anew without --resume")

@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from cells.errors import CelloquyError
+from checkpoints.shown import shown
 from checkpoints.strict_json import parse_json
 
-LARGEST_HEADER = 32 << 20
-"""A real header is below 100 KB, or a few MB with a vocabulary of all of Unicode."""
+LARGEST_HEADER = 8 << 20
+"""A real header is below 100 KB, or 5 MB with a vocabulary of all of Unicode."""
+
+MOST_DIMENSIONS = 8
+LONGEST_NAME = 200
 
 ITEM_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
@@ -52,7 +56,7 @@ def read_table(path: Path) -> Table:
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 10 or not 2 <= length <= min(LARGEST_HEADER, size - 8):
-            raise CelloquyError(f"{path} is not a checkpoint, or is cut short ({size} bytes)")
+            raise CelloquyError(f"{path} is not a checkpoint, or is damaged or cut short ({size} bytes)")
         text = file.read(length)
     try:
         entries = parse_json(text)
@@ -70,7 +74,7 @@ def check_layout(table: Table) -> Mapping[str, TensorInfo]:
     place = 0
     for name, info in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if info.begin != place:
-            raise CelloquyError(f"tensor {name!r} is not where the one before it ends")
+            raise CelloquyError(f"tensor {shown(name)} is not where the one before it ends")
         place = info.end
     if place != table.data_bytes:
         raise CelloquyError(f"its tensors take {place} bytes, but it holds {table.data_bytes}: it may be cut short")
@@ -79,15 +83,17 @@ def check_layout(table: Table) -> Mapping[str, TensorInfo]:
 
 def _tensor(name: str, entry: Any) -> TensorInfo:
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise CelloquyError(f"the entry of tensor {name!r} is not understood")
+        raise CelloquyError(f"the entry of tensor {shown(name)} is not understood")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
-        raise CelloquyError(f"tensor {name!r} has the unknown dtype {dtype!r}")
-    if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
-        raise CelloquyError(f"tensor {name!r} has an impossible shape or place")
+        raise CelloquyError(f"tensor {shown(name)} has the unknown dtype {shown(dtype)}")
+    if not name.isprintable() or len(name) > LONGEST_NAME:
+        raise CelloquyError(f"a tensor has the impossible name {shown(name)}")
+    if not _sizes(shape) or len(shape) > MOST_DIMENSIONS or not _sizes(offsets) or len(offsets) != 2:
+        raise CelloquyError(f"tensor {shown(name)} has an impossible shape or place")
     info = TensorInfo(dtype, tuple(shape), offsets[0], offsets[1])
     if info.end - info.begin != info.count * ITEM_SIZES[dtype]:
-        raise CelloquyError(f"tensor {name!r} takes {info.end - info.begin} bytes, which its shape does not")
+        raise CelloquyError(f"tensor {shown(name)} takes {info.end - info.begin} bytes, which its shape does not")
     return info
 
 

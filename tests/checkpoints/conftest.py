@@ -35,7 +35,9 @@ Events = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_a_home_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _one_thread_and_a_home_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     torch.set_num_threads(1)
     monkeypatch.setenv("CELLOQUY_HOME", str(tmp_path_factory.mktemp("home")))
 

@@ -33,7 +33,7 @@ def test_one_epoch_reads_every_token_once(length: int, batch: int, bptt: int) ->
     for _ in range(-(-length // batch)):
         for row, token in zip(rows, batches.next()[0][0].tolist(), strict=True):
             row.append(token)
-    assert set(sum(rows, [])) == set(range(length))
+    assert {token for row in rows for token in row} == set(range(length))
     assert 1 <= batches.epochs < 1 + batch / length + 1e-9
 
 

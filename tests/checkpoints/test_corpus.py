@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -47,11 +48,12 @@ def test_a_missing_file_an_empty_file_and_a_folder_are_each_named(tmp_path: Path
 
 @given(st.text(min_size=2), st.floats(0, 0.99))
 def test_the_validation_part_is_the_unbroken_end(text: str, fraction: float) -> None:
-    try:
+    with contextlib.suppress(CelloquyError):  # too small: the next test
         train, validation = split_text(text, fraction)
-    except CelloquyError as error:
-        assert "too small" in str(error)
-        return
+        check_split(text, fraction, train, validation)
+
+
+def check_split(text: str, fraction: float, train: str, validation: str) -> None:
     assert train + validation == text
     assert abs(len(validation) - fraction * len(text)) <= 1
 

@@ -72,12 +72,19 @@ def test_a_damaged_header_is_an_error_or_the_same_description(checkpoint: Path) 
         damaged = bytearray(raw)
         damaged[draw.randrange(min(len(raw), 700))] ^= 1 << draw.randrange(8)
         checkpoint.write_bytes(damaged)
-        try:
-            read_header(checkpoint)
-        except CelloquyError as error:
-            refused += 1
-            assert "\n" not in str(error)
+        said = complaints(checkpoint)
+        assert len(said) <= 1
+        refused += len(said)
     assert refused > 200
+
+
+def complaints(path: Path) -> list[str]:
+    """What reading a header says against it: nothing, or one line."""
+    try:
+        read_header(path)
+    except CelloquyError as error:
+        return str(error).splitlines()
+    return []
 
 
 @pytest.mark.parametrize(

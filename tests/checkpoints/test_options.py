@@ -156,7 +156,7 @@ def test_a_wrong_recipe_is_told_with_its_file(tmp_path: Path, text: str, reason:
 
 
 def test_a_recipe_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CelloquyError, match="r.toml could not be read"):
+    with pytest.raises(CelloquyError, match=r"r\.toml could not be read"):
         read_recipe(tmp_path / "r.toml")
 
 

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cells.errors import CelloquyError
+from cells.gru import GRU
+from cells.lstm import LSTM
+from cells.model import LanguageModel, ModelConfig
+from cells.rnn import RNN
+from checkpoints import evaluate as scoring
+from checkpoints.evaluate import evaluate, score_tokens
+from checkpoints.loading import load_checkpoint
+
+VOCABULARY = 11
+
+
+def model(cell: object = None, **config: int) -> LanguageModel:
+    torch.manual_seed(3)
+    made = LanguageModel(cell or LSTM(), ModelConfig(VOCABULARY, 10, **config))  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.mul_(2.0)  # livelier than a fresh model, so that the state matters
+    return made
+
+
+def tokens(length: int, low: int = 0) -> numpy.ndarray:
+    return numpy.random.default_rng(1).integers(low, VOCABULARY, length, dtype=numpy.int32)
+
+
+def one_by_one(model: LanguageModel, ids: numpy.ndarray) -> torch.Tensor:
+    """The loss of each token after the first, by reading one token after the other."""
+    decoder, losses = model.decoder(), []
+    state = decoder.initial_state(1)
+    for token, following in zip(ids[:-1].tolist(), ids[1:].tolist(), strict=True):
+        logits, state = decoder.step(torch.tensor([token]), state)
+        losses.append(F.cross_entropy(logits, torch.tensor([following])))
+    return torch.stack(losses)
+
+
+@pytest.mark.parametrize("length", [2, 3, 127, 128, 129, 300])
+def test_the_score_is_the_mean_surprise_of_reading_one_by_one(length: int) -> None:
+    made, ids = model(num_layers=2), tokens(length)
+    score = score_tokens(made, ids)
+    assert score.tokens == length - 1
+    assert score.mean == pytest.approx(float(one_by_one(made, ids).mean()), abs=1e-5)
+
+
+@pytest.mark.parametrize("cell", [RNN(), LSTM(), GRU()])
+def test_rows_side_by_side_score_as_one_unbroken_row(cell: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, ids = model(cell), tokens(5000)
+    side_by_side = score_tokens(made, ids)
+    monkeypatch.setattr(scoring, "MOST_ROWS", 1)
+    assert side_by_side.tokens == 4999
+    assert side_by_side.mean == pytest.approx(score_tokens(made, ids).mean, abs=1e-5)
+
+
+def test_a_state_that_forgets_slowly_is_read_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, ids = model(LSTM()), tokens(4500)
+    with torch.no_grad():
+        made.recurrent_layers[0].b[10:20] += 6.0  # the forget gates: a memory of hundreds of tokens
+    side_by_side = score_tokens(made, ids).mean
+    monkeypatch.setattr(scoring, "MOST_ROWS", 1)
+    assert side_by_side == pytest.approx(score_tokens(made, ids).mean, abs=1e-3)
+
+
+def test_unknown_tokens_are_read_but_not_counted() -> None:
+    made = model(unknown_id=0)
+    ids = tokens(400)
+    counted = torch.from_numpy(ids[1:] != 0)
+    score = score_tokens(made, ids)
+    assert score.tokens == int(counted.sum()) < 399
+    assert score.nats == pytest.approx(float(one_by_one(made, ids)[counted].sum()), rel=1e-5)
+
+
+def test_scoring_is_in_float32_and_leaves_the_model_as_it_was() -> None:
+    made = model(dropout=0.5).train()
+    plain = score_tokens(made, tokens(300)).nats
+    made.compute_dtype = torch.bfloat16
+    assert score_tokens(made, tokens(300)).nats == plain
+    assert made.training
+    assert made.compute_dtype == torch.bfloat16
+
+
+def test_a_large_vocabulary_is_read_in_pieces_to_the_same_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, ids = model(), tokens(2500)
+    whole = score_tokens(made, ids).nats
+    monkeypatch.setattr(scoring, "LOGITS_AT_ONCE", 50)
+    assert score_tokens(made, ids).nats == pytest.approx(whole, rel=1e-6)
+
+
+@pytest.mark.parametrize("ids", [[], [1], [1, 0], [0, 0, 0]])
+def test_nothing_to_score_is_an_error(ids: list[int]) -> None:
+    with pytest.raises(CelloquyError):
+        score_tokens(model(unknown_id=0), numpy.array(ids, dtype=numpy.int32))
+
+
+def test_bits_and_perplexity_follow_from_the_mean(tiny_family: Path) -> None:
+    loaded = load_checkpoint(str(tiny_family / "tiny.gru.safetensors"))
+    figures = evaluate(loaded, "The gentle ráin €from heaven")
+    assert figures["unknown"] == ["á", "€"]
+    assert (figures["tokens"], figures["characters"]) == (25, 28)
+    assert figures["perplexity"] == pytest.approx(math.exp(figures["nats_per_token"]))
+    assert figures["bits_per_character"] == pytest.approx(figures["nats_per_token"] / math.log(2))
