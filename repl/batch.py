@@ -109,12 +109,11 @@ def rows_agree(model: TextModel) -> bool:
     Where it does not (loops over odd sizes end on another path of the processor, a device may have no packed products),
     an ulp here and there would now and then draw another token, so that every continuation is written alone.
     """
-    if model.loaded.model.config.hidden_size % WHOLE_VECTORS:
-        return False
-    size = model.tokenizer.vocabulary_size
-    tokens = torch.arange(ROWS, device=model.device) * 7919 % size
-    alone = [model.decoder.initial_state(1) for _ in range(4)]
     together = model.decoder.initial_state(ROWS)
+    if any(value.shape[1] % WHOLE_VECTORS for layer in together for value in layer.values()):
+        return False
+    alone = [model.decoder.initial_state(1) for _ in range(4)]
+    tokens = torch.arange(ROWS, device=model.device) * 7919 % model.tokenizer.vocabulary_size
     with OneThread():
         for _ in range(3):
             logits, together = model.decoder.step(tokens, together)

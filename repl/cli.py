@@ -1,0 +1,130 @@
+"""The command line: which commands there are. A command's module is imported when it is called, never before."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from repl.click_options import add_common_options
+from repl.exits import run_to_exit
+from repl.program import Program, first_word
+from repl.streams import use_utf8
+
+COMMANDS = {
+    "repl": "Talk with a checkpoint, live; what celloquy does without a command.",
+    "train": "Train a checkpoint for each cell on text files.",
+    "generate": "Print text that a checkpoint writes.",
+    "eval": "Score a text: how well does a checkpoint foretell it?",
+    "list": "List the checkpoints there are.",
+    "info": "Show everything that a checkpoint says of itself.",
+    "plugins": "List, make and check plugins.",
+}
+"""Every command with its line of help. Its code is ``command`` in ``repl.commands.NAME``."""
+
+OWN_FLAGS = ("--help", "-h", "--version")
+
+
+class CommandLine(click.Group):
+    """The group of all commands. Ends the process with the right exit status and at most one line of complaint."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"repl.commands.{cmd_name}").command
+        return add_common_options(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their help, from the table: nothing is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; an unknown one is refused with the nearest name."""
+        if args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"there is no command or checkpoint {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Run the command line and leave with its exit status."""
+        if not extra.get("standalone_mode", True) or "_CELLOQUY_COMPLETE" in os.environ:
+            return super().main(args, *rest, **extra)
+        use_utf8()
+        arguments = list(sys.argv[1:] if args is None else args)
+        program = Program.from_arguments(arguments)
+        sys.exit(run_to_exit(lambda: self._run(arguments, program), program.debug))
+
+    def _run(self, arguments: list[str], program: Program) -> None:
+        with self.make_context("celloquy", with_default_command(arguments), obj=program) as context:
+            self.invoke(context)
+
+
+def with_default_command(arguments: list[str]) -> list[str]:
+    """The arguments with ``repl`` put in where no command stands: before its options, or a checkpoint's name."""
+    place = first_word(arguments)
+    if place is None:
+        return [*arguments, "repl"]
+    word = arguments[place]
+    if word in COMMANDS or word in OWN_FLAGS or not (word.startswith("-") or _is_checkpoint(word)):
+        return arguments
+    return [*arguments[:place], "repl", *arguments[place:]]
+
+
+def _is_checkpoint(word: str) -> bool:
+    from cells.errors import CelloquyError
+    from checkpoints.finding import find
+
+    try:
+        find(word)
+    except CelloquyError:
+        return False
+    return True
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = []
+    for name in ("celloquy", "torch"):
+        try:
+            versions.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            versions.append(f"{name} (not installed as a package)")
+    python = ".".join(map(str, sys.version_info[:3]))
+    click.echo(f"{versions[0]} ({', '.join([*versions[1:], f'Python {python}'])})")
+    ctx.exit()
+
+
+@click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]}, subcommand_metavar="COMMAND …")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
+)
+def cli() -> None:
+    """A terminal in which recurrent networks speak, while you turn their temperature and swap their cells.
+
+    celloquy alone, or celloquy NAME, opens the REPL. Every command explains itself with --help.
+    """
+
+
+add_common_options(cli)
+
+
+def main() -> None:
+    """The program ``celloquy``."""
+    cli()

@@ -1,0 +1,90 @@
+"""What ``celloquy generate`` prints: a stream, several texts, or JSON."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from repl.batch import ROWS, Continuation, Job
+from repl.generator import Writer
+from repl.sampling_options import effective_temperature
+from repl.streams import is_terminal, shown, to_json
+from repl.unknown import unknown_warning
+
+FLUSH_SECONDS = 0.03
+"""How often a stream is handed on: what comes faster is handed on together."""
+
+
+@dataclass
+class Generation:
+    """One call of ``generate``: the writer and how its continuations are printed. The writer's seed is the run's."""
+
+    writer: Writer
+    length: int
+    stops: tuple[str, ...] = ()
+    samples: int = 1
+    echo: bool = True
+    _told: set[str] = field(default_factory=set)
+
+    def print_stream(self, prompt: str) -> None:
+        """Print one continuation while it is written. A terminal gets a line break at the end, if there is none."""
+        self._tell_unknown([prompt])
+        last = self._put(prompt) if self.echo else ""
+        due = 0.0
+        for piece in self.writer.stream(prompt, self.length, stop=self.stops, seed=self.writer.seed):
+            last = self._put(piece) or last
+            now = time.monotonic()
+            if now >= due:
+                sys.stdout.flush()
+                due = now + FLUSH_SECONDS
+        if is_terminal(sys.stdout) and not last.endswith("\n"):
+            sys.stdout.write("\n")
+
+    def _put(self, text: str) -> str:
+        sys.stdout.write(shown(text))
+        return text
+
+    def print_texts(self, prompts: Iterable[str]) -> None:
+        """Print many continuations, each ending its line, with an empty line between them."""
+        for number, done in enumerate(self._continuations(prompts)):
+            text = (done.job.prompt if self.echo else "") + done.text
+            sys.stdout.write(("\n" if number else "") + shown(text).removesuffix("\n") + "\n")
+
+    def print_json(self, prompts: Iterable[str]) -> None:
+        """Print an object a line."""
+        for done in self._continuations(prompts):
+            sys.stdout.write(to_json(self._object(done)) + "\n")
+
+    def _object(self, done: Continuation) -> dict[str, Any]:
+        return {
+            "prompt": done.job.prompt,
+            "text": done.text,
+            "tokens": done.tokens,
+            "finish": done.finish,
+            "cell": self.writer.cell_name,
+            "checkpoint": self.writer.name,
+            "temperature": effective_temperature(self.writer.settings),
+            "seed": done.seed,
+            "sample": done.job.sample,
+            "nats_per_token": done.nats_per_token,
+        }
+
+    def _continuations(self, prompts: Iterable[str]) -> Iterator[Continuation]:
+        """All continuations in order, a batch at a time: memory is that of one batch, however many there are."""
+        jobs = (Job(prompt, sample) for prompt in prompts for sample in range(self.samples))
+        while batch := list(itertools.islice(jobs, ROWS)):
+            self._tell_unknown([job.prompt for job in batch])
+            yield from self.writer.continuations(batch, self.length, stop=self.stops, seed=self.writer.seed)
+            sys.stdout.flush()
+
+    def _tell_unknown(self, prompts: Iterable[str]) -> None:
+        """Name the characters that the checkpoint does not know, each once."""
+        unknown = self.writer.loaded.tokenizer.unknown_characters("".join(prompts))
+        new = [character for character in unknown if character not in self._told]
+        if new:
+            self._told.update(new)
+            print(unknown_warning(self.writer.name, new), file=sys.stderr, flush=True)
