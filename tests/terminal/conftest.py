@@ -1,0 +1,75 @@
+"""The REPL on a pseudo-terminal, and families that speak in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from terminal_kit.families import CHINESE, HOSTILE, LETTERS, save_family
+from terminal_kit.harness import Terminal
+
+ROOT = Path(__file__).resolve().parents[2]
+DIALOGUE = {"person": "A: ", "answer": "B: ", "end": "\n", "between": "\n"}
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture(scope="session")
+def families(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of checkpoints: ``tiny``, ``chinese``, ``hostile`` and ``talk`` (with a dialogue template)."""
+    folder = tmp_path_factory.mktemp("families")
+    save_family(folder, "tiny", LETTERS)
+    save_family(folder, "chinese", CHINESE)
+    save_family(folder, "hostile", HOSTILE)
+    save_family(folder, "talk", LETTERS, template=DIALOGUE)
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, families: Path) -> Path:
+    """A working folder in which the families are found by name, with an empty home in it."""
+    (tmp_path / "checkpoints").mkdir()
+    for path in families.iterdir():
+        os.link(path, tmp_path / "checkpoints" / path.name)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(place: Path) -> dict[str, str]:
+    """The environment of the program: a home of its own, no plugins, one thread, colours."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": str(place),
+        "CELLOQUY_HOME": str(place / "home"),
+        "CELLOQUY_LOAD_PLUGINS": "",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "LANG": "C.UTF-8",
+        "TERM": "xterm-256color",
+    }
+
+
+@pytest.fixture
+def open_repl(place: Path, environment: dict[str, str]) -> Iterator[Open]:
+    """``open_repl("tiny", "-n", "0")``: the real program on a pseudo-terminal, ready for the first line."""
+    opened: list[Terminal] = []
+
+    def start(*arguments: str, columns: int = 80, rows: int = 24, ready: bool = True, **env: Any) -> Terminal:
+        command = [sys.executable, "-m", "celloquy", "repl", *arguments]
+        terminal = Terminal(command, {**environment, **env}, place, columns, rows)
+        opened.append(terminal)
+        if ready:
+            terminal.wait(lambda: "ready" in terminal.status)
+        return terminal
+
+    yield start
+    for terminal in opened:
+        terminal.close()

@@ -1,0 +1,183 @@
+"""A program on a pseudo-terminal, its screen read through a terminal emulator. Waits for what shall be, never a while."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pyte
+from ptyprocess import PtyProcess
+
+DEADLINE = 60.0
+"""Seconds: far more than anything takes, since the machine may be busy."""
+
+UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
+CTRL_UP, CTRL_DOWN = "\x1b[1;5A", "\x1b[1;5B"
+ESC, ENTER, TAB, SPACE = "\x1b", "\r", "\t", " "
+CTRL_C, CTRL_D, CTRL_R, CTRL_L = "\x03", "\x04", "\x12", "\x0c"
+ALT_ENTER = "\x1b\r"
+F2 = "\x1bOQ"
+
+
+def paste(text: str) -> str:
+    """A bracketed paste, as a terminal sends it."""
+    return f"\x1b[200~{text}\x1b[201~"
+
+
+class Terminal:
+    """A running program and what its terminal shows. ``raw`` holds every byte that it wrote."""
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], cwd: Path, columns: int = 80, rows: int = 24
+    ) -> None:
+        self.screen = pyte.HistoryScreen(columns, rows, history=100_000, ratio=0.5)
+        self.raw = b""
+        self._stream = pyte.ByteStream(self.screen)
+        self._ended = False
+        self._process = PtyProcess.spawn(list(command), env=dict(env), cwd=str(cwd), dimensions=(rows, columns))
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return int(self._process.pid)
+
+    # What it shows
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows on the screen, blanks at their ends left out."""
+        return [row.rstrip() for row in self.screen.display]
+
+    @property
+    def text(self) -> str:
+        """The screen as one text."""
+        return "\n".join(self.rows).rstrip("\n")
+
+    @property
+    def scrollback(self) -> list[str]:
+        """The rows that have left the screen at its top."""
+        return [_text(row, self.screen.columns).rstrip() for row in self.screen.history.top]
+
+    @property
+    def everything(self) -> str:
+        """Scrollback and screen."""
+        return "\n".join([*self.scrollback, *self.rows]).rstrip("\n")
+
+    @property
+    def status(self) -> str:
+        """The status line: the last row that shows anything."""
+        return next((row for row in reversed(self.rows) if row), "")
+
+    def styles_of(self, text: str) -> list[pyte.screens.Char]:
+        """The cells of the first place on the screen where a text stands."""
+        for number, row in enumerate(self.screen.display):
+            if (place := row.find(text)) >= 0:
+                return [self.screen.buffer[number][place + offset] for offset in range(len(text))]
+        raise AssertionError(f"{text!r} is not on the screen:\n{self.text}")
+
+    # What is done to it
+
+    def send(self, *keys: str) -> None:
+        """Type. What it writes meanwhile is read, so that neither side waits for the other."""
+        data = "".join(keys).encode("utf-8", "surrogateescape")
+        while data:
+            _, writable, _ = select.select([], [self._process.fd], [], 0.05)
+            if writable:
+                data = data[os.write(self._process.fd, data[:512]) :]
+            self._read(0)
+
+    def line(self, text: str) -> None:
+        """Type a line and Enter."""
+        self.send(text, ENTER)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size."""
+        self._drain()
+        self.screen.resize(rows, columns)
+        self._process.setwinsize(rows, columns)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the program a signal."""
+        os.kill(self.pid, number)
+
+    def hang_up(self) -> None:
+        """Close the terminal under the program."""
+        self._process.fileobj.close()
+        self._ended = True
+
+    # Waiting
+
+    def wait(self, until: str | Callable[[], object], deadline: float = DEADLINE) -> None:
+        """Until a text is on the screen, or a condition holds."""
+        condition = (lambda: until in self.text) if isinstance(until, str) else until
+        limit = time.monotonic() + deadline
+        while not condition():
+            if time.monotonic() > limit or self._ended:
+                what = repr(until) if isinstance(until, str) else "the condition"
+                raise AssertionError(f"{what} did not come; the screen:\n{self.text}")
+            self._read(0.05)
+
+    def settle(self, seconds: float = 0.3) -> str:
+        """The screen once nothing has come for a while: for showing that something does not happen."""
+        last = time.monotonic()
+        while time.monotonic() - last < seconds:
+            if self._read(0.05):
+                last = time.monotonic()
+        return self.text
+
+    def leave(self, deadline: float = DEADLINE) -> int:
+        """Wait for the program's end; its exit status, a signal's as 128 and its number."""
+        limit = time.monotonic() + deadline
+        while self._process.isalive():
+            if time.monotonic() > limit:
+                raise AssertionError(f"the program did not end; the screen:\n{self.text}")
+            if not self._ended:
+                self._read(0.05)
+            else:
+                time.sleep(0.02)
+        if not self._ended:
+            self._drain()
+        if self._process.signalstatus:
+            return 128 + int(self._process.signalstatus)
+        return int(self._process.exitstatus)
+
+    def kill(self) -> None:
+        """End the program the hard way."""
+        if self._process.isalive():
+            os.kill(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def close(self) -> None:
+        """End the program if it still runs, and let go of the terminal."""
+        self.kill()
+        self._process.fileobj.close()
+        self._process.closed = True
+
+    def _drain(self) -> None:
+        while self._read(0):
+            pass
+
+    def _read(self, timeout: float) -> bool:
+        if self._ended:
+            return False
+        readable, _, _ = select.select([self._process.fd], [], [], timeout)
+        if not readable:
+            return False
+        try:
+            data = os.read(self._process.fd, 65536)
+        except OSError:  # the other end is closed
+            data = b""
+        if not data:
+            self._ended = True
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return True
+
+
+def _text(row: Mapping[int, pyte.screens.Char], columns: int) -> str:
+    return "".join(row[column].data for column in range(columns))
