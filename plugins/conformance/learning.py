@@ -16,6 +16,7 @@ from cells.model import LanguageModel, ModelConfig
 from plugins.conformance.subject import Subject
 
 SYMBOLS, DELAY = 4, 3
+VOCABULARY = 64
 STEPS, ATTEMPTS, ENOUGH = 200, 2, 0.9
 
 
@@ -68,14 +69,24 @@ def training_speed(subject: Subject) -> str:
 
 
 def tokens_per_second(
-    cells: Sequence[Cell], hidden: int = 256, batch: int = 32, length: int = 32, rounds: int = 8, vocabulary: int = 64
+    cells: Sequence[Cell],
+    hidden: int = 256,
+    batch: int = 32,
+    length: int = 32,
+    rounds: int = 8,
+    dtype: torch.dtype | None = None,
 ) -> list[float]:
-    """The best of some rounds for each cell, forward and backward; in turns, so that all meet the same machine."""
+    """The best of some rounds for each cell, forward and backward; in turns, so that all meet the same machine.
+
+    ``dtype`` is that of the products, None the parameters'. No fused kernels.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = ModelConfig(vocabulary_size=vocabulary, hidden_size=hidden)
+        config = ModelConfig(vocabulary_size=VOCABULARY, hidden_size=hidden)
         models = [LanguageModel(cell, config, kernels=None) for cell in cells]
-        tokens = torch.randint(vocabulary, (length, batch))
+        tokens = torch.randint(VOCABULARY, (length, batch))
+    for model in models:
+        model.compute_dtype = dtype
     best = [float("inf")] * len(models)
     for _ in range(rounds):
         for number, model in enumerate(models):
