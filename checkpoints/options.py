@@ -29,6 +29,14 @@ TRAIN_OPTIONS = OptionSet(
         Option("tie", bool, False, "Share the weights of embedding and readout."),
         Option("bptt", int, 128, "Steps through which gradients flow back.", minimum=1, maximum=1 << 20),
         Option("batch", int, 64, "Rows of the text that are read side by side.", minimum=1, maximum=1 << 20),
+        Option(
+            "reset",
+            float,
+            0.0,
+            "Share of the rows that begin each batch anew, without a past: what teaches a model to begin.",
+            minimum=0,
+            maximum=1,
+        ),
         Option("optimizer", "choice", "adamw", "Optimizer (sgd has momentum 0.9).", choices=("adamw", "sgd")),
         Option("lr", float, 3e-3, "Highest learning rate.", minimum=0, exclusive_minimum=True, maximum=1e3),
         Option(
@@ -101,6 +109,7 @@ class TrainOptions:
     tie: bool
     bptt: int
     batch: int
+    reset: float
     optimizer: str
     lr: float
     schedule: str

@@ -136,7 +136,7 @@ class Trainer:
         done = self.done
         inputs, targets = (part.to(self.device, non_blocking=True) for part in self.parts.batches.next())
         set_rate(self.optimizer, self.schedule.rate(done.step, self.fraction(), done.rate_scale))
-        logits, state = self.model(inputs, self.state)
+        logits, state = self.model(inputs, self._some_anew(self.state))
         loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         loss.backward()  # type: ignore[no-untyped-call]
         self.state = detach(state)
@@ -149,6 +149,22 @@ class Trainer:
         done.read = self.parts.batches.read
         self._window_seconds += time.perf_counter() - began
 
+    def _some_anew(self, state: State) -> State:
+        """The state with the share ``reset`` of its rows, drawn at random, as before any token.
+
+        A state that is always carried makes the beginning of a text a place where the model has never been; a plain
+        RNN then falls into states that it has never seen, and writes nonsense after a short prompt.
+        """
+        if not self.options.reset:
+            return state
+        rows = next(iter(state[0].values())).shape[0]
+        anew = (torch.rand(rows) < self.options.reset).to(self.device).unsqueeze(-1)
+        start = self.model.initial_state(rows)
+        return [
+            {name: torch.where(anew, start[number][name], value) for name, value in layer.items()}
+            for number, layer in enumerate(state)
+        ]
+
     # ------------------------------------------------------------------ log, validation, samples
 
     def _checked_loss(self) -> float:
@@ -157,8 +173,8 @@ class Trainer:
         if not math.isfinite(total) or not math.isfinite(float(self._norm)):
             kept = "the last good checkpoint is kept" if self.done.best_step else "nothing was overwritten"
             raise CelloquyError(
-                f"the loss is no longer a finite number at step {self.done.step}; {kept}. Try a lower --lr, a --warmup,"
-                " or --precision fp32"
+                f"the loss of cell {self.model.cell.label} is no longer a finite number at step {self.done.step}; {kept}."
+                " Try a lower --lr, a --warmup, or --precision fp32"
             )
         return total
 
