@@ -11,7 +11,7 @@ import torch
 
 from cells.state import State, select, stack
 from plugins.sampler import Stream
-from repl.chain import Chain, rows_of
+from repl.chain import Chain
 from repl.piece import Finish, Piece
 from repl.randomness import keyed_uniforms, stream_key
 from repl.sampling import as_logits, surprises
@@ -133,7 +133,7 @@ def _write(model: TextModel, chain: Chain, rows: list[_Row], seed: int, length: 
     for index in range(length):
         with OneThread():
             logits, states = model.decoder.step(torch.tensor(pending, device=model.device), states)
-        raw = rows_of(logits)
+        raw = model.rows(logits)
         tokens = chain.choose_rows(raw, [row.stream for row in rows], keyed_uniforms(keys, index))
         nats = surprises(as_logits(raw), tokens)
         pending = [int(token) for token in tokens.tolist()]

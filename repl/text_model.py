@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from cells.errors import CelloquyError
 from cells.state import State
 from checkpoints.finding import siblings
 from repl.chain import rows_of
@@ -14,6 +16,8 @@ from repl.sampling import Array
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
     from checkpoints.loading import Loaded
 
@@ -103,7 +107,15 @@ class TextModel:
         token = self.start if pending is None else pending
         with OneThread():
             logits, state = self.decoder.step(torch.tensor((token,), device=self.device), state)
-        return rows_of(logits)[0], state
+        return self.rows(logits)[0], state
+
+    def rows(self, logits: Tensor) -> Array:
+        """Logits [B, V] as an array. CelloquyError naming the cell if its state has turned into NaN."""
+        rows = rows_of(logits)
+        if math.isnan(rows[:, 0].sum()):  # the readout mixes all units, so that one NaN is in every logit
+            label = self.loaded.cell.label
+            raise CelloquyError(f"the logits are not numbers (NaN): the checkpoint or its cell {label} is broken")
+        return rows
 
     def sibling_paths(self) -> dict[str, Path]:
         """The files of the family now, by cell."""
