@@ -173,8 +173,8 @@ class Trainer:
         if not math.isfinite(total) or not math.isfinite(float(self._norm)):
             kept = "the last good checkpoint is kept" if self.done.best_step else "nothing was overwritten"
             raise CelloquyError(
-                f"the loss of cell {self.model.cell.label} is no longer a finite number at step {self.done.step}; {kept}."
-                " Try a lower --lr, a --warmup, or --precision fp32"
+                f"the loss of cell {self.model.cell.label} is no longer a finite number at step {self.done.step};"
+                f" {kept}. Try a lower --lr, a --warmup, or --precision fp32"
             )
         return total
 
