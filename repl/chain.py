@@ -44,6 +44,8 @@ class Chain:
         logits = temper(logits, self._temperature)
         for entry in self._after:
             logits = self._apply(entry, logits, streams)
+        if self._banned and not self._plain:
+            logits[..., self._banned] = -np.inf  # whatever a sampler thought of them
         return logits
 
     def choose(self, raw: Array, stream: Stream, u: float) -> int:
@@ -67,8 +69,8 @@ class Chain:
             entry.observe(token, surprise, self._values, stream)
 
     def _apply(self, entry: SamplerEntry, logits: Array, streams: Sequence[Stream]) -> Array:
-        changed: Array = entry.transform(torch.from_numpy(logits), self._values, streams).detach().double().numpy()
-        return changed
+        changed = entry.transform(torch.from_numpy(logits), self._values, streams).detach()
+        return rows_of(changed).astype(np.float64)
 
 
 def rows_of(logits: Tensor) -> Array:

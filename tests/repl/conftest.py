@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from cells.cell import Cell
 from cells.gru import GRU
@@ -19,6 +21,8 @@ from checkpoints.files import save_safetensors
 from checkpoints.header import Header
 from checkpoints.loading import load_checkpoint, stored_tensors
 from checkpoints.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
+from plugins.registry import set_default_registry
+from repl.cli import cli
 from repl.generator import Writer
 
 CELLS: dict[str, type[Cell]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
@@ -90,3 +94,32 @@ def write(home: Path) -> Callable[..., Writer]:
 def save() -> Callable[..., Path]:
     """:func:`save_random`, for tests that want a checkpoint of their own."""
     return save_random
+
+
+@dataclass
+class Result:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error_line(self) -> str:
+        """The one line of complaint."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+@pytest.fixture
+def celloquy(home: Path) -> Iterator[Callable[..., Result]]:
+    """``celloquy("generate", "tiny", input=b"To be")``: a command run in this process, its standard input a pipe."""
+
+    def run(*arguments: str, input: bytes = b"") -> Result:
+        set_default_registry(None)
+        done = CliRunner().invoke(cli, arguments, input=input)
+        return Result(done.exit_code, done.stdout_bytes.decode("utf-8", "surrogateescape"), done.stderr)
+
+    yield run
+    set_default_registry(None)
