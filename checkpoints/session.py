@@ -17,7 +17,7 @@ from cells.memory import keep_freed_memory
 from cells.model import LanguageModel, ModelConfig
 from checkpoints.batches import BatchSize, SequentialBatches, Tokens, fitting_batch, split_text
 from checkpoints.corpus import Corpus, read_corpus
-from checkpoints.device import choose_device, choose_precision, choose_threads
+from checkpoints.device import choose_device, choose_precision
 from checkpoints.files import make_folder
 from checkpoints.header import Header
 from checkpoints.interrupt import Interrupted
@@ -28,9 +28,10 @@ from checkpoints.resume import FILE, Resume, load_resume
 from checkpoints.runlog import RunLog
 from checkpoints.schedule import Budget
 from checkpoints.start import start_from, widened_tokenizer
+from checkpoints.threads import ThreadWatch
 from checkpoints.tokenizers import Tokenizer, make_tokenizer, tokenizer_from_json
 from checkpoints.train import options_from, require_corpus, resumed_options, same_budget
-from checkpoints.trainer import Parts, Trainer
+from checkpoints.trainer import Machine, Parts, Trainer
 from checkpoints.trial import gradient_trial
 from checkpoints.validation import CheckpointWriter, Validation
 
@@ -171,8 +172,7 @@ class TrainingSession:
         with torch.random.fork_rng(enabled=True):
             model = self._model(run, text, device)
             machine = self._machine(run, model, size, device)
-            torch.set_num_threads(machine["threads"])
-            model.compute_dtype = torch.bfloat16 if machine["precision"] == "bf16" else None
+            model.compute_dtype = torch.bfloat16 if machine.precision == "bf16" else None
             self._fit(run, text, model.train(), size, machine)
 
     def _model(self, run: CellRun, text: Text, device: torch.device) -> LanguageModel:
@@ -185,20 +185,19 @@ class TrainingSession:
         torch.manual_seed(run.options.seed)
         return model.to(device)
 
-    def _machine(self, run: CellRun, model: LanguageModel, size: BatchSize, device: torch.device) -> dict[str, Any]:
+    def _machine(self, run: CellRun, model: LanguageModel, size: BatchSize, device: torch.device) -> Machine:
         """Threads and precision: as asked, or as measured; a resumed run keeps its own, unless asked otherwise now."""
         kept = {}
         if run.resume is not None and run.resume.machine.get("device") == device.type:
             began = run.resume.options
             same = {key: began.get(key) == getattr(run.options, key) for key in ("precision", "threads")}
-            kept = {key: value for key, value in run.resume.machine.items() if same.get(key)}
-        precision = kept.get("precision", run.options.precision)
-        dtype = choose_precision(precision, device)
+            kept = {key: str(value) for key, value in run.resume.machine.items() if same.get(key)}
+        dtype = choose_precision(kept.get("precision", run.options.precision), device)
         trial = gradient_trial(model, dtype, size.batch, min(size.bptt, 32))
-        threads = choose_threads(str(kept.get("threads", run.options.threads)), device, trial)
-        return {"device": device.type, "precision": "bf16" if dtype else "fp32", "threads": threads}
+        threads = ThreadWatch(run.options.threads, device, trial, kept.get("threads", ""))
+        return Machine(device.type, "bf16" if dtype else "fp32", threads)
 
-    def _fit(self, run: CellRun, text: Text, model: LanguageModel, size: BatchSize, machine: dict[str, Any]) -> None:
+    def _fit(self, run: CellRun, text: Text, model: LanguageModel, size: BatchSize, machine: Machine) -> None:
         make_folder(run.folder)
         if size.remark:
             self.reporter.note(f"warning: {size.remark}")
@@ -283,12 +282,12 @@ def _budget(options: TrainOptions, batches: SequentialBatches) -> Budget:
     return Budget(steps=max(1, round(options.epochs * len(batches.tokens) / batches.tokens_a_step)))
 
 
-def _description(model: LanguageModel, text: Text, machine: dict[str, Any]) -> str:
-    threads = machine["threads"]
-    on = f"{threads} thread{'s' if threads != 1 else ''}" if machine["device"] == "cpu" else machine["device"]
+def _description(model: LanguageModel, text: Text, machine: Machine) -> str:
+    threads = machine.threads.threads
+    on = f"{threads} thread{'s' if threads != 1 else ''}" if machine.device == "cpu" else machine.device
     return (
         f"{model.parameter_count:,} parameters, {len(text.train):,} tokens to train on,"
-        f" {len(text.validation):,} to validate, {machine['precision']}, {on}"
+        f" {len(text.validation):,} to validate, {machine.precision}, {on}"
     )
 
 

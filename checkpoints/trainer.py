@@ -26,6 +26,7 @@ from checkpoints.resume import Resume, RunState, save_resume
 from checkpoints.runlog import RunLog
 from checkpoints.samples import sample_text
 from checkpoints.schedule import Budget, Schedule
+from checkpoints.threads import ThreadWatch
 from checkpoints.tokenizers import Tokenizer
 from checkpoints.validation import CheckpointWriter, Validation
 
@@ -46,6 +47,19 @@ FEWEST_STEPS = 50
 
 
 @dataclass(frozen=True)
+class Machine:
+    """How a run computes: the kind of device, the precision of the products, the number of threads."""
+
+    device: str
+    precision: str
+    threads: ThreadWatch
+
+    def to_json(self) -> dict[str, Any]:
+        """What the resume state keeps of it."""
+        return {"device": self.device, "precision": self.precision, "threads": self.threads.threads}
+
+
+@dataclass(frozen=True)
 class Parts:
     """What a run is made of, beside the model and the options."""
 
@@ -56,7 +70,7 @@ class Parts:
     log: RunLog
     reporter: Reporter
     resume_file: Path
-    machine: dict[str, Any]
+    machine: Machine
     fingerprint: str
 
 
@@ -194,6 +208,7 @@ class Trainer:
             grad_norm=float(self._norm),
             tokens_per_second=round(tokens / max(self._window_seconds, 1e-9), 1),
         )
+        self.parts.machine.threads.observe(record["tokens_per_second"])
         self._loss_sum.zero_()
         done.loss_count = 0
         self._window_seconds = 0.0
@@ -313,7 +328,7 @@ class Trainer:
         return Resume(
             run=self.done,
             options=vars(self.options),
-            machine=self.parts.machine,
+            machine=self.parts.machine.to_json(),
             fingerprint=self.parts.fingerprint,
             tokenizer=self.parts.tokenizer.to_json(),
             model=self.model.config.to_json(),

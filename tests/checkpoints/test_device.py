@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cells.errors import CelloquyError, UsageError
-from checkpoints import device
+from checkpoints import device, threads
 from checkpoints.device import choose_device, choose_precision, choose_threads, has_bf16
 from checkpoints.schedule import Budget, Schedule
+from checkpoints.threads import ThreadWatch
 
 CPU = torch.device("cpu")
 
@@ -66,7 +67,7 @@ def test_the_learning_rate_never_leaves_its_range(kind: str, step: int, warmup: 
     rate = schedule.rate(step, Budget(steps=500).fraction(step, 0.0))
     assert 0 <= rate <= 0.01
     if step < warmup:
-        assert rate <= 0.01 * (step + 1) / warmup
+        assert rate <= 0.01 * (step + 1) / warmup * (1 + 1e-12)
 
 
 def test_the_cosine_follows_the_budget_whatever_its_unit() -> None:
@@ -74,3 +75,34 @@ def test_the_cosine_follows_the_budget_whatever_its_unit() -> None:
     assert schedule.rate(50, Budget(steps=100).fraction(50, 9e9)) == pytest.approx(0.5)
     assert schedule.rate(50, Budget(seconds=10).fraction(50, 5.0)) == pytest.approx(0.5)
     assert schedule.rate(50, Budget(seconds=10).fraction(50, 11.0)) == pytest.approx(0.0)
+
+
+def test_threads_are_measured_again_when_the_machine_becomes_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([2, 1])
+    monkeypatch.setattr(threads, "choose_threads", lambda *_: next(answers))
+    watch = ThreadWatch("auto", CPU, lambda: None)
+    watch.observe(1000.0)
+    watch.observe(100.0)
+    assert watch.threads == 2, "too early to measure again"
+    monkeypatch.setattr(threads, "AT_LEAST", 0.0)
+    watch.observe(600.0)
+    assert watch.threads == 2
+    watch.observe(400.0)
+    assert watch.threads == torch.get_num_threads() == 1
+    watch.observe(1.0)
+    assert watch.threads == 1, "there is nothing below one thread"
+
+
+def test_threads_that_were_asked_for_are_never_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "AT_LEAST", 0.0)
+    monkeypatch.setattr(threads, "AT_MOST", 0.0)
+    watch = ThreadWatch("1", CPU, lambda: None)
+    watch.observe(1000.0)
+    watch.observe(1.0)
+    assert watch.threads == 1
+
+
+def test_a_resumed_run_begins_with_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "choose_threads", lambda wish, *_: {"auto": 2, "1": 1}[wish])
+    assert ThreadWatch("auto", CPU, lambda: None, begin="1").threads == 1
+    assert ThreadWatch("auto", CPU, lambda: None).threads == 2
