@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from cells.errors import UsageError
 from checkpoints.finding import find, home
+from repl.autosave import EVERY, Autosave, latest
 from repl.events import Note, Outbox, Sink
 from repl.help_pages import GREETING
 from repl.terminal import is_dumb
 
 if TYPE_CHECKING:
     from plugins.registry import Registry
+    from repl.models import Models
     from repl.screen import Screen
     from repl.session import Session
 
@@ -37,6 +40,7 @@ class Start:
     chat: bool = False
     history: bool = True
     registry: Registry | None = None
+    resume: bool = False
 
 
 def run_repl(
@@ -48,16 +52,22 @@ def run_repl(
     chat: bool = False,
     history: bool = True,
     registry: Registry | None = None,
+    resume: bool = False,
 ) -> int:
     """Talk to a checkpoint until the person leaves; the exit status.
 
-    ``settings`` are sampling values by key. UsageError without a terminal on both ends; CelloquyError if the
-    checkpoint cannot be found or loaded.
+    ``settings`` are sampling values by key. Without ``history`` nothing is written anywhere. ``resume`` goes on with
+    the conversation that was going on last, whatever became of it.
+
+    UsageError without a terminal on both ends; CelloquyError if the checkpoint cannot be found or loaded.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the REPL needs a terminal for input and output; in scripts use celloquy generate")
-    find(name, cell)
-    start = Start(name, cell, length, settings or {}, chat, history, registry)
+    if resume:
+        latest()
+    else:
+        find(name, cell)
+    start = Start(name, cell, length, settings or {}, chat, history, registry, resume)
     if is_dumb():
         from repl.plain import run_plain
 
@@ -71,10 +81,27 @@ def make_session(start: Start, out: Sink) -> Session:
     from repl.session import DEFAULT_LENGTH, Session
 
     models = Models(start.registry)
+    if start.resume:
+        return _resumed(start, out, models)
     writer = models.writer(models.load(start.name, start.cell), start.settings)
     session = Session(writer, out, models, length=DEFAULT_LENGTH if start.length is None else start.length)
     if start.chat:
         session.set_chat(True)
+    return session
+
+
+def _resumed(start: Start, out: Sink, models: Models) -> Session:
+    """The conversation that was going on last, with what was asked for on the command line over it."""
+    from repl.opening import open_session, saved_checkpoint
+    from repl.session import Session
+
+    path = latest()
+    session = Session(models.writer(models.load(saved_checkpoint(path)), {}), out, models)
+    open_session(session, str(path))
+    for name, value in start.settings.items():
+        session.writer.settings[name] = value
+    session.say(f"going on where it stood, {session.size:,} characters")
+    session.show_place()
     return session
 
 
@@ -95,6 +122,7 @@ class _Program:
         lines = LineHistory(kept) if start.history else None
         self._screen: Screen = Screen(self._worker, self._outbox, open_output(), start.name, lines)
         self._leaving = False
+        self._autosave = Autosave() if start.history else None
         bind_keys(self._screen, self.leave)
         for line in GREETING if first else GREETING[-1:]:
             self._outbox.put(Note(line))
@@ -121,7 +149,14 @@ class _Program:
         for name, status in (("SIGHUP", HUNG_UP), ("SIGTERM", TERMINATED)):
             if hasattr(signal, name):
                 loop.add_signal_handler(getattr(signal, name), self._signalled, status)
+        if self._autosave is not None:
+            self._screen.app.create_background_task(self._keep(self._autosave))
         await self._screen.pump(self._look)
+
+    async def _keep(self, autosave: Autosave) -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            self._worker.submit(autosave)
 
     def _look(self) -> None:
         """Once a frame: whether it is time to go."""
@@ -141,6 +176,8 @@ class _Program:
 
     async def _leave(self, status: int) -> None:
         self._worker.submit(lambda session: session.stop())
+        if self._autosave is not None:
+            self._worker.submit(functools.partial(self._autosave, now=True))
         await asyncio.get_running_loop().run_in_executor(None, self._worker.close)
         self._screen.finish()
         if self._screen.app.is_running and not self._screen.app.is_done:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from cells.decoder import Decoder
@@ -89,6 +90,13 @@ class MixedModel:
     def decoder(self) -> MixedDecoder:
         """A decoder of the present weights."""
         return MixedDecoder([model.decoder() for model in self._models], self._weights)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every tensor of every model: by them, and the weights, a mixture is known again."""
+        tensors = {"weights": torch.tensor(self._weights)}
+        for number, model in enumerate(self._models):
+            tensors |= {f"{number}.{name}": tensor for name, tensor in model.state_dict().items()}
+        return tensors
 
 
 @dataclass(frozen=True)

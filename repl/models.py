@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from cells.errors import CelloquyError
 
 if TYPE_CHECKING:
     from checkpoints.loading import Loaded
+    from plugins.entries import SamplerEntry
     from plugins.registry import Registry
     from repl.generator import Writer
 
@@ -20,6 +21,13 @@ class Models:
     def __init__(self, registry: Registry | None = None) -> None:
         self._registry = registry
         self._loaded: dict[Path, Loaded] = {}
+
+    @property
+    def samplers(self) -> Sequence[SamplerEntry]:
+        """The samplers that are plugged in."""
+        from repl.registration import registry
+
+        return (registry() if self._registry is None else self._registry).samplers
 
     def load(self, name: str, cell: str | None = None) -> Loaded:
         """A checkpoint by name or path; CelloquyError if there is none or it cannot be loaded."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cells.errors import CelloquyError
 from plugins.guard import one_line
+from repl.autosave import Autosave
 from repl.compare_view import columns_as_rows
 from repl.events import Break, Event, Note, Table, Text
 from repl.help_pages import GREETING, HOW_TO_LEAVE
@@ -74,6 +75,7 @@ def run_plain(start: Start) -> int:
         screen.put(Note(greeting))
     session = make_session(start, screen.put)
     screen.put(Note(f"{session.writer.name}; Ctrl-C stops the text"))
+    autosave = Autosave() if start.history else None
     while not session.leaving:
         try:
             line = screen.ask()
@@ -84,6 +86,8 @@ def run_plain(start: Start) -> int:
             return 0
         with interrupts(session):
             _answer(session, line)
+        if autosave is not None:
+            autosave(session, now=True)
     return 0
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from repl.piece import Piece
 
 DEFAULT_LENGTH = 500
+LONGEST_ANSWER = 1000
+"""Tokens of a candidate answer where the length has no end."""
 RAW_SHOWN = 2000
 """Characters of the raw text shown when chat goes off."""
 CONTEXT_SHOWN = 240
@@ -101,6 +103,9 @@ class Session:
         if self.comparison is not None:
             self._compare_on(self.comparison)
             return
+        if self.chat.answering and self.chat.candidates > 1 and self._left == self.length:
+            self._choose_answer()
+            return
         piece = self.writer.step()
         surprise = piece.surprise
         self.meter.add(surprise)
@@ -116,6 +121,24 @@ class Session:
                 self.out(shown)
         if self.chat.on and not self.chat.answering:
             self._finish()
+
+    def _choose_answer(self) -> None:
+        """Draw several answers at once and take the one that has most to do with the question."""
+        from repl.candidates import draw_candidates
+
+        writer, template = self.writer, self.chat.template
+        length = self.length or LONGEST_ANSWER
+        drawn = draw_candidates(
+            writer, self.models.samplers, self.chat.candidates, length, template.end, template.answer_mark
+        )
+        best, randomness = drawn[0], writer.randomness
+        writer.feed(best.text)
+        writer.randomness = randomness.at(randomness.counter + length)
+        for piece, surprise in zip(best.pieces, best.surprises, strict=True):
+            self.meter.add(surprise)
+            for shown in self.chat.listen(Text(piece, surprise=surprise)):
+                self.out(shown)
+        self._finish()
 
     def _compare_on(self, comparison: Comparison) -> None:
         self.meter.add(comparison.step(self.writer.settings))

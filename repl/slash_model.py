@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CHAT = "chat"
 MODEL = "the model"
+KEEPING = "keeping"
 PROGRAM = "this program"
 
 
@@ -103,6 +104,25 @@ def add_chat_commands(commands: Commands) -> None:
 
 def add_program_commands(commands: Commands) -> None:
     """Declare files, help and the way out."""
+
+    @commands.declare("save FILE", KEEPING, "Write text, settings, seed, marks and the model's state to a file.")
+    def save(session: Session, argument: str) -> None:
+        from repl.saving import save_session
+
+        if not argument:
+            raise UsageError("/save needs a file name, for example /save play.json")
+        path = save_session(session, argument)
+        session.say(f"saved {session.size:,} characters and {len(session.marks)} marks to {path}")
+
+    @commands.declare("open FILE", KEEPING, "Go on with a saved session exactly where it was.")
+    def open_file(session: Session, argument: str) -> None:
+        from repl.opening import open_session
+
+        if not argument:
+            raise UsageError("/open needs a file that /save wrote")
+        open_session(session, argument)
+        session.say(f"{argument}: {session.size:,} characters, {session.writer.name} goes on")
+        session.show_place()
 
     @commands.declare(
         "help [NAME]",

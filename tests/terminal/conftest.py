@@ -73,3 +73,15 @@ def open_repl(place: Path, environment: dict[str, str]) -> Iterator[Open]:
     yield start
     for terminal in opened:
         terminal.close()
+
+
+@pytest.fixture(scope="module")
+def here(families: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """For tests within this process: an empty home, and the families where names are looked up."""
+    place = tmp_path_factory.mktemp("here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELLOQUY_HOME", str(place))
+        patch.setenv("CELLOQUY_LOAD_PLUGINS", "")
+        (place / "checkpoints").symlink_to(families)
+        patch.chdir(place)
+        yield place
