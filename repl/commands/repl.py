@@ -32,8 +32,11 @@ def _declare(program: Program) -> Iterable[Option]:
     help="Tokens a continuation; 0 until stopped. [default: 500]",
 )
 @click.option("--chat", is_flag=True, help="Take turns: a line is yours, the model answers one turn.")
-@click.option("--no-history", is_flag=True, help="Leave no history of what was typed.")
-def command(name: str, cell: str | None, length: int | None, chat: bool, no_history: bool, **parameters: Any) -> None:
+@click.option("--no-history", is_flag=True, help="Leave nothing behind: no history, no running transcript.")
+@click.option("--continue", "resume", is_flag=True, help="Go on with the conversation that was going on last.")
+def command(
+    name: str, cell: str | None, length: int | None, chat: bool, no_history: bool, resume: bool, **parameters: Any
+) -> None:
     """Open the REPL on a checkpoint.
 
     NAME is a family, family.cell, or a path. A plain line is given to the model, which continues it; /help lists the
@@ -49,6 +52,13 @@ def command(name: str, cell: str | None, length: int | None, chat: bool, no_hist
 
     click.get_current_context().exit(
         run_repl(
-            name, cell=cell, length=length, settings=settings, chat=chat, history=not no_history, registry=registry
+            name,
+            cell=cell,
+            length=length,
+            settings=settings,
+            chat=chat,
+            history=not no_history,
+            registry=registry,
+            resume=resume,
         )
     )
