@@ -102,6 +102,14 @@ class Block(nn.Module):
         return y if x is None else x + y
 
 
+def _embedding(vocabulary_size: int, size: int) -> nn.Embedding:
+    """``nn.Embedding``, but free on the meta device, where its normal numbers would import all of torch._dynamo."""
+    weight = torch.empty(vocabulary_size, size)
+    if not weight.is_meta:
+        nn.init.normal_(weight)
+    return nn.Embedding.from_pretrained(weight, freeze=False)
+
+
 class LanguageModel(nn.Module):
     """p(next token | tokens so far) by a stack of recurrent layers of one cell.
 
@@ -116,7 +124,7 @@ class LanguageModel(nn.Module):
         self.config = config
         self.kernels = kernels
         sizes = [config.embedding] + [config.hidden_size] * (config.num_layers - 1)
-        self.embedding = nn.Embedding(config.vocabulary_size, config.embedding)
+        self.embedding = _embedding(config.vocabulary_size, config.embedding)
         self.blocks = nn.ModuleList(Block(cell, size, config) for size in sizes)
         self.final_norm = nn.LayerNorm(config.hidden_size) if config.norm == "layer" else None
         self.readout = nn.Linear(config.hidden_size, config.vocabulary_size)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 
 from cells.errors import CelloquyError
-from checkpoints.evaluate import bits_per_character, perplexity
 from repl.text_model import READ_AT_ONCE, OneThread, TextModel
 
 
@@ -31,6 +30,8 @@ class Score:
 
 def score_text(model: TextModel, text: str) -> Score:
     """Score a text; CelloquyError if it has no token to score."""
+    from checkpoints.evaluate import bits_per_character, perplexity
+
     tokens = model.tokenizer.encode(text)
     surprises: list[float | None] = [None] * min(1, len(tokens))
     state = model.decoder.initial_state(1)

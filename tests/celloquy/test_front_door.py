@@ -67,6 +67,14 @@ def test_commands_that_compute_nothing_do_not_import_torch(python: Python, argum
     assert done.stderr.splitlines()[-1] == "False"
 
 
+def test_a_checkpoint_loads_without_the_slow_half_of_torch(python: Python) -> None:
+    code = (
+        "import celloquy, sys; print(len(celloquy.load().generate('ROMEO:', 10, seed=1)));"
+        "print([name for name in ('torch._dynamo', 'torch._inductor', 'sympy') if name in sys.modules])"
+    )
+    assert python("-c", code).stdout == "10\n[]\n"
+
+
 def test_a_data_folder_named_checkpoints_is_in_nobodys_way(python: Python, tmp_path: Path) -> None:
     for room in ("checkpoints", "plugins", "cells", "repl"):
         (tmp_path / room).mkdir()
