@@ -107,7 +107,7 @@ def _embedding(vocabulary_size: int, size: int) -> nn.Embedding:
     weight = torch.empty(vocabulary_size, size)
     if not weight.is_meta:
         nn.init.normal_(weight)
-    return nn.Embedding.from_pretrained(weight, freeze=False)
+    return nn.Embedding(vocabulary_size, size, _weight=weight)
 
 
 class LanguageModel(nn.Module):
