@@ -31,21 +31,21 @@ class Chain:
         self._observers = [entry for entry in active if type(entry.sampler).observe is not Sampler.observe]
         self._values = values
         self._temperature = effective_temperature(values)
-        self._banned = list(banned)
+        self._banned = tuple(banned)
         self._plain = not active
 
     def logits(self, raw: Array, streams: Sequence[Stream]) -> Array:
         """What is drawn from, [B, V], for the model's logits ``raw`` [B, V] of as many streams."""
         logits = raw.astype(np.float64)
-        if self._banned:
-            logits[..., self._banned] = -np.inf
+        for token in self._banned:
+            logits[..., token] = -np.inf
         for entry in self._before:
             logits = self._apply(entry, logits, streams)
         logits = temper(logits, self._temperature)
         for entry in self._after:
             logits = self._apply(entry, logits, streams)
-        if self._banned and not self._plain:
-            logits[..., self._banned] = -np.inf  # whatever a sampler thought of them
+        for token in () if self._plain else self._banned:
+            logits[..., token] = -np.inf  # whatever a sampler thought of it
         return logits
 
     def choose(self, raw: Array, stream: Stream, u: float) -> int:

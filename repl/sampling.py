@@ -16,6 +16,9 @@ from cells.errors import CelloquyError
 
 Array = NDArray[np.float64]
 
+SAFE_TEMPERATURE = 1e-3
+"""At this temperature and above, no difference of logits below 1e300 overflows when it is divided."""
+
 
 def as_logits(values: ArrayLike) -> Array:
     """A float64 copy."""
@@ -36,6 +39,9 @@ def shift(logits: Array) -> Array:
     Infinitely large logits share everything among them. CelloquyError when there is nothing to draw from: every token
     banned, or a logit that is not a number.
     """
+    if logits.ndim == 1 and math.isfinite(highest := float(logits.max())):  # one stream, one token: most of all calls
+        single: Array = logits - highest
+        return single
     top = logits.max(axis=-1, keepdims=True)
     if np.isfinite(top).all():
         shifted: Array = logits - top
@@ -57,6 +63,9 @@ def temper(logits: Array, temperature: float) -> Array:
     """
     shifted = shift(logits)
     if temperature > 0:
+        if temperature >= SAFE_TEMPERATURE:
+            shifted /= temperature
+            return shifted
         with np.errstate(over="ignore"):
             shifted /= temperature
         return shifted
@@ -133,7 +142,7 @@ def draw(logits: Array, u: float | Array) -> NDArray[np.intp]:
     if cumulative.ndim == 1:
         token = cumulative.searchsorted(u * total, side="right")
         # u * total may round up to the total itself; then it is the last token that has any probability
-        return np.minimum(token, cumulative.searchsorted(total))
+        return token if token < len(cumulative) else cumulative.searchsorted(total)
     reached = (cumulative <= np.expand_dims(u * total, -1)).sum(axis=-1)
     last = (cumulative < total[..., None]).sum(axis=-1)
     tokens: NDArray[np.intp] = np.minimum(reached, last)
