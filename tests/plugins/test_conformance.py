@@ -322,6 +322,10 @@ def test_speed_is_reported_and_never_failed() -> None:
     assert "of the LSTM's" in outcome.message
 
 
+def test_speed_of_a_cell_with_an_unused_vector_is_measured_all_the_same() -> None:
+    assert check_cell(LeavesAVectorUnused, ["training speed"]).outcomes[0].status == "measured"
+
+
 def test_checking_leaves_the_random_numbers_and_the_cell_alone() -> None:
     torch.manual_seed(1)
     expected = torch.rand(2)
