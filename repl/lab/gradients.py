@@ -89,7 +89,7 @@ def measure(
     Pascanu, Mikolov and Bengio 2013, eq. 4-5). Computed in float64, in a copy of the model.
     """
     cell = model.cell  # shared: a cell holds no numbers, and one wrapped for the lab could not be copied
-    model = copy.deepcopy(model, {id(cell): cell}).double().eval()
+    model = copy.deepcopy(model, {id(cell): cell}).double().eval().requires_grad_()
     model.compute_dtype = None
     layers, hidden = replay(model, tokens[:-1])
     loss = F.cross_entropy(model.read(hidden[-1]), tokens[-1], reduction="sum")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from repl.lab.draw.picture import Series
+
 
 @dataclass(frozen=True)
 class Paint:
@@ -50,14 +52,10 @@ LEVELS = 48
 """Steps of a ramp; an SVG names each once."""
 
 
-def series_paint(number: int) -> Paint:
-    """The colour of the n-th curve."""
-    return SERIES[number % len(SERIES)]
-
-
-def series_dash(number: int) -> tuple[float, ...]:
-    """The dashes of the n-th curve: none in the first round of colours."""
-    return DASHES[number // len(SERIES) % len(DASHES)]
+def style_of(series: Series, number: int) -> tuple[int, int]:
+    """Which colour and which dashes the n-th curve of a chart takes: a new round of colours is dashed otherwise."""
+    colour = number if series.colour is None else series.colour
+    return colour % len(SERIES), (series.dash + colour // len(SERIES)) % len(DASHES)
 
 
 def ramp(place: float, diverging: bool) -> Paint:

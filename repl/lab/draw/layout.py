@@ -5,7 +5,7 @@ from __future__ import annotations
 from repl.lab.draw.colours import FAINT, INK
 from repl.lab.draw.layout_chart import lay_chart
 from repl.lab.draw.layout_heat import lay_heat, lay_text
-from repl.lab.draw.marks import cells
+from repl.lab.draw.marks import cells, wrapped
 from repl.lab.draw.picture import ColouredText, HeatMap, LineChart, Lines, Panel, Picture, Table
 from repl.lab.draw.scene import Label, Scene
 from repl.lab.draw.terminal import numeric_columns
@@ -13,6 +13,9 @@ from repl.visible import visible
 
 WIDTH = 1040.0
 EDGE = 28.0
+LINE = 120
+"""Cells of fixed pitch in a line."""
+INDENT = "    "
 PITCH = 0.62
 """Width of a fixed-pitch character, as a share of its size."""
 
@@ -24,7 +27,7 @@ def lay_out(picture: Picture) -> Scene:
     if picture.title:
         scene.add(Label(EDGE, y + 18, scene.title, 20, bold=True))
         y += 34
-    for line in wrapped(scene.note, 140):
+    for line in wrapped(scene.note, 140) if scene.note else []:
         scene.add(Label(EDGE, y + 12, line, 13, FAINT))
         y += 19
     for panel in picture.panels:
@@ -48,9 +51,10 @@ def _panel(scene: Scene, panel: Panel, y: float) -> float:
     if isinstance(panel, Table):
         return _table(scene, panel, y)
     assert isinstance(panel, Lines)
-    for line in panel.lines:
-        scene.add(Label(EDGE, y + 13, visible(line), 13, mono=True))
-        y += 19
+    for text in panel.lines:
+        for line in wrapped(visible(text), LINE, INDENT):
+            scene.add(Label(EDGE, y + 13, line, 13, mono=True))
+            y += 19
     return y + 6
 
 
@@ -68,14 +72,3 @@ def _table(scene: Scene, table: Table, y: float) -> float:
             x += width + 22
         y += 20
     return y + 6
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """Words in lines of at most ``width`` cells, longer words on lines of their own."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and cells(lines[-1]) + 1 + cells(word) <= width:
-            lines[-1] += " " + word
-        else:
-            lines.append(word)
-    return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from repl.lab.draw.axes import Axis, Point, axes_of, runs
-from repl.lab.draw.colours import FAINT, GRID, series_dash, series_paint
+from repl.lab.draw.colours import DASHES, FAINT, GRID, SERIES, style_of
 from repl.lab.draw.marks import cells
 from repl.lab.draw.picture import LineChart, Series
 from repl.lab.draw.scene import Area, Dot, Label, Scene, Stroke
@@ -22,7 +22,7 @@ def lay_chart(scene: Scene, chart: LineChart, x: float, y: float, width: float) 
     names = [visible(series.label) for series in chart.series]
     right = min(max((cells(name) for name in names), default=0) * 7.4 + 44, width * 0.4)
     x_axis, y_axis = axes_of(chart)
-    frame = _Frame(x + LEFT, y + 22, width - LEFT - right, max(HEIGHT, len(names) * LINE), x_axis, y_axis)
+    frame = _Frame(x + LEFT, y + 30, width - LEFT - right, max(HEIGHT, len(names) * LINE), x_axis, y_axis)
     scene.add(Label(x, y + 11, chart.y_label, 12, FAINT))
     _grid(scene, frame, chart.x_label)
     for number, series in enumerate(chart.series):
@@ -66,12 +66,13 @@ def _grid(scene: Scene, frame: _Frame, x_label: str) -> None:
 
 
 def _curve(scene: Scene, frame: _Frame, series: Series, number: int, markers: bool) -> None:
-    paint = series_paint(number)
+    colour, dash = style_of(series, number)
+    paint = SERIES[colour]
     for outline in _band(frame, series):
         scene.add(Area(outline, paint, 0.16))
     for run in frame.runs(series.x, series.y):
         if len(run) > 1:
-            scene.add(Stroke(run, paint, 2.0, series_dash(number)))
+            scene.add(Stroke(run, paint, 2.0, DASHES[dash]))
         if markers or len(run) == 1:
             scene.add(*(Dot(x, y, 3.0, paint) for x, y in run))
 
@@ -105,10 +106,11 @@ def _names(scene: Scene, frame: _Frame, series: Sequence[Series], names: Sequenc
     placed = spread([end[0] for end in sorted(ends)], LINE, frame.top, frame.bottom)
     for level, (_, _, number, last) in zip(placed, sorted(ends), strict=True):
         start = frame.left + frame.width + 8
-        paint = series_paint(number)
+        colour, dash = style_of(series[number], number)
+        paint = SERIES[colour]
         if last[0] > frame.left + frame.width - 12:
             scene.add(Stroke([(last[0], last[1]), (start + 4, level)], GRID))
-        scene.add(Stroke([(start + 4, level), (start + 24, level)], paint, 2.0, series_dash(number)))
+        scene.add(Stroke([(start + 4, level), (start + 24, level)], paint, 2.0, DASHES[dash]))
         scene.add(Label(start + 29, level + 4, names[number], 12.5, paint, bold=True))
 
 

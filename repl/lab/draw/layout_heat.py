@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from repl.lab.draw.colours import FAINT, GRID, LEVELS, Paint, ink_on, ramp
 from repl.lab.draw.marks import bands, cells, mark
 from repl.lab.draw.picture import ColouredText, HeatMap, Scale
 from repl.lab.draw.scene import Box, Label, Scene
-from repl.lab.draw.terminal_heat import rows_of
+from repl.lab.draw.terminal_heat import named_scales, rows_of
 
 CELL = 10.5
 """Width of one terminal cell's worth of text."""
@@ -39,7 +39,7 @@ def lay_heat(scene: Scene, heat: HeatMap, x: float, y: float, width: float) -> f
                 y += row_height
             y += 8
         y += 10
-    return lay_scales(scene, [group.scale for group in heat.groups], x + LEFT, y)
+    return lay_scales(scene, named_scales(heat), x + LEFT, y)
 
 
 def _starts(band: range, widths: Sequence[int], x: float) -> dict[int, float]:
@@ -55,13 +55,13 @@ def value_paint(value: float, scale: Scale) -> Paint:
     return ramp(scale.place(value), scale.diverging) if value == value else GRID
 
 
-def lay_scales(scene: Scene, scales: Sequence[Scale], x: float, y: float) -> float:
-    """The ramps, each between the numbers of its ends."""
-    for scale in dict.fromkeys(scales):
+def lay_scales(scene: Scene, scales: Mapping[Scale, str], x: float, y: float) -> float:
+    """The ramps, each between the numbers of its ends, and what it belongs to."""
+    for scale, name in scales.items():
         scene.add(Label(x, y + 10, f"{scale.low:.3g}", 11, FAINT, "end"))
         for level in range(LEVELS):
             scene.add(Box(x + 6 + level * 4, y, 4, 12, ramp(level / (LEVELS - 1), scale.diverging)))
-        scene.add(Label(x + 12 + LEVELS * 4, y + 10, f"{scale.high:.3g}", 11, FAINT))
+        scene.add(Label(x + 12 + LEVELS * 4, y + 10, f"{scale.high:.3g}   {name}".rstrip(), 11, FAINT))
         y += 19
     return y + 4
 
@@ -81,4 +81,4 @@ def lay_text(scene: Scene, panel: ColouredText, x: float, y: float, width: float
                 scene.add(Label(across + wide / 2, y + 14.5, labels[number], 13, ink, "middle", mono=True))
             across += wide
         y += 23
-    return lay_scales(scene, [panel.scale], x + LEFT / 2, y + 6)
+    return lay_scales(scene, {panel.scale: ""}, x + LEFT / 2, y + 6)

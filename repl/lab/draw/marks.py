@@ -51,3 +51,19 @@ def bands(widths: list[int], room: int) -> list[range]:
     if start < len(widths):
         found.append(range(start, len(widths)))
     return found
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Words in lines of at most ``width`` cells, longer words on lines of their own; later lines begin with ``indent``.
+
+    A line that fits is left as it is, with all its blanks.
+    """
+    if cells(text) <= width:
+        return [text]
+    lines: list[str] = []
+    for word in text.split():
+        if lines and cells(lines[-1]) + 1 + cells(word) <= width:
+            lines[-1] += " " + word
+        else:
+            lines.append(indent * bool(lines) + word)
+    return lines

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Series:
-    """One curve. ``low`` and ``high`` bound a band around it; values that are not finite are gaps."""
+    """One curve. ``low`` and ``high`` bound a band around it; values that are not finite are gaps.
+
+    Curves with the same ``colour`` and another ``dash`` are seen to belong together; left at None, both are chosen
+    by the curve's place in the chart.
+    """
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    colour: int | None = None
+    dash: int = 0
 
 
 @dataclass(frozen=True)

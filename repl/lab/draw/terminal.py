@@ -7,7 +7,7 @@ import os
 from rich.console import Console
 from rich.text import Text
 
-from repl.lab.draw.marks import cells, fit
+from repl.lab.draw.marks import cells, fit, wrapped
 from repl.lab.draw.picture import ColouredText, HeatMap, LineChart, Lines, Panel, Picture, Table
 from repl.lab.draw.terminal_chart import chart_lines
 from repl.lab.draw.terminal_heat import heat_lines, text_lines
@@ -19,7 +19,8 @@ NARROWEST = 20
 def picture_lines(picture: Picture, width: int, colour: bool, theme: str = "dark") -> list[Text]:
     """Every line of a picture; none is wider than ``width`` cells unless a table's columns need it."""
     width = max(width, NARROWEST)
-    lines = [Text(visible(picture.title), style="bold"), *_wrapped(picture.note, width)] if picture.title else []
+    lines = [Text(visible(picture.title), style="bold")] if picture.title else []
+    lines += [Text(line, style="dim") for line in wrapped(visible(picture.note), width) if line]
     for panel in picture.panels:
         lines.append(Text())
         if panel.title:
@@ -38,7 +39,7 @@ def _panel(panel: Panel, width: int, colour: bool, theme: str) -> list[Text]:
     if isinstance(panel, Table):
         return table_lines(panel)
     assert isinstance(panel, Lines)
-    return [Text(visible(line)) for line in panel.lines]
+    return [Text(line) for text in panel.lines for line in wrapped(visible(text), width, "    ")]
 
 
 def table_lines(table: Table) -> list[Text]:
@@ -63,16 +64,6 @@ def numeric_columns(table: Table) -> set[int]:
         for column in range(len(table.header))
         if table.rows and all(not row[column] or row[column][0] in "0123456789-+−×–<>" for row in table.rows)
     }
-
-
-def _wrapped(text: str, width: int) -> list[Text]:
-    lines: list[str] = []
-    for word in visible(text).split():
-        if lines and cells(lines[-1]) + 1 + cells(word) <= width:
-            lines[-1] += " " + word
-        else:
-            lines.append(word)
-    return [Text(line, style="dim") for line in lines]
 
 
 def has_colour(console: Console) -> bool:

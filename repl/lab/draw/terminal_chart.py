@@ -8,7 +8,7 @@ from rich.text import Text
 
 from repl.lab.draw.axes import Axis, Point, axes_of, runs
 from repl.lab.draw.braille import Canvas
-from repl.lab.draw.colours import TERMINAL
+from repl.lab.draw.colours import TERMINAL, style_of
 from repl.lab.draw.marks import cells, fit
 from repl.lab.draw.picture import LineChart, Series
 
@@ -17,17 +17,13 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DASHES = ((1, 0), (3, 3), (1, 3))
 
 
-def colour_of(number: int) -> str:
-    """The terminal colour of the n-th curve."""
-    return TERMINAL[number % len(TERMINAL)]
-
-
 def chart_lines(chart: LineChart, width: int, rows: int = ROWS) -> list[Text]:
     """The chart in ``width`` columns: y label, curves between axes, x label, one line or more of legend."""
     x_axis, y_axis = axes_of(chart)
     y_ticks = y_axis.ticks(max(rows // 3, 2))
     margin = max((cells(label) for _, label in y_ticks), default=0) + 1
     canvas = Canvas(max(width - margin - 1, 8), rows)
+    colours = [TERMINAL[style_of(series, number)[0]] for number, series in enumerate(chart.series)]
     for number, series in enumerate(chart.series):
         _draw(canvas, series, number, x_axis, y_axis, len(chart.series))
     at_row = {round((1 - y_axis.place(value)) * (rows - 1)): label for value, label in y_ticks}
@@ -36,7 +32,7 @@ def chart_lines(chart: LineChart, width: int, rows: int = ROWS) -> list[Text]:
         label = at_row.get(number)
         line = Text(f"{label or '':>{margin - 1}} {'┤' if label else '│'}", style="dim")
         for character, owner in canvas.row(number):
-            line.append(character, style="not dim" if owner is None else f"not dim {colour_of(owner)}")
+            line.append(character, style="not dim" if owner is None else f"not dim {colours[owner]}")
         line.rstrip()
         lines.append(line)
     lines += _x_axis(chart.x_label, x_axis, margin, canvas.columns)
@@ -44,7 +40,7 @@ def chart_lines(chart: LineChart, width: int, rows: int = ROWS) -> list[Text]:
 
 
 def _draw(canvas: Canvas, series: Series, number: int, x_axis: Axis, y_axis: Axis, count: int) -> None:
-    on, off = DASHES[number // len(TERMINAL) % len(DASHES)]
+    on, off = DASHES[style_of(series, number)[1]]
     for edge in (series.low, series.high):
         for run in runs(_points(series.x, edge, x_axis, y_axis)):
             canvas.line(run, number, 1, 5)
@@ -84,5 +80,5 @@ def _legend(series: Sequence[Series], width: int) -> list[Text]:
         if lines[-1].cell_len and lines[-1].cell_len + cells(entry) + 3 > width:
             lines.append(Text())
         lines[-1].append("   " if lines[-1].cell_len else "")
-        lines[-1].append(entry, style=colour_of(number))
+        lines[-1].append(entry, style=TERMINAL[style_of(one, number)[0]])
     return lines

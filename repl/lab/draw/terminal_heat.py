@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
@@ -42,7 +42,15 @@ def heat_lines(heat: HeatMap, width: int, colour: bool, theme: str = "dark") -> 
         for group in heat.groups:
             lines.append(Text(fit(group.title, width).rstrip(), style="dim"))
             lines += _group(group, band, widths, margin, colour, theme)
-    return [*lines, *scale_lines([group.scale for group in heat.groups], colour, theme)]
+    return [*lines, *scale_lines(named_scales(heat), colour, theme)]
+
+
+def named_scales(heat: HeatMap) -> dict[Scale, str]:
+    """Each different scale of a map, and the groups that are coloured by it."""
+    found: dict[Scale, list[str]] = {}
+    for group in heat.groups:
+        found.setdefault(group.scale, []).append(group.title.split(",")[0].split(" ")[0])
+    return {scale: ", ".join(names) for scale, names in found.items()}
 
 
 def _group(group: HeatGroup, band: range, widths: Sequence[int], margin: int, colour: bool, theme: str) -> list[Text]:
@@ -63,15 +71,16 @@ def _cell(value: float, scale: Scale, width: int, colour: bool, theme: str) -> T
     return Text(" " * width, style=f"on {ramp(scale.place(value), scale.diverging).on(theme)}")
 
 
-def scale_lines(scales: Sequence[Scale], colour: bool, theme: str) -> list[Text]:
-    """One line for each different scale: its ends, and the colours or shades between."""
+def scale_lines(scales: Mapping[Scale, str], colour: bool, theme: str) -> list[Text]:
+    """One line for each scale: its ends, the colours or shades between, and what it belongs to."""
     lines = []
-    for scale in dict.fromkeys(scales):
-        line = Text(f"{scale.low:.3g} ", style="dim")
+    margin = max(len(f"{scale.low:.3g}") for scale in scales) if scales else 0
+    for scale, name in scales.items():
+        line = Text(f"{scale.low:.3g} ".rjust(margin + 1), style="dim")
         for number in range(17 if colour else 9):
             value = scale.low + (scale.high - scale.low) * number / (16 if colour else 8)
             line.append_text(_cell(value, scale, 1, colour, theme))
-        line.append(f" {scale.high:.3g}", style="dim")
+        line.append(f" {scale.high:.3g}   {name}".rstrip(), style="dim")
         lines.append(line)
     return lines
 
@@ -93,7 +102,7 @@ def text_lines(panel: ColouredText, width: int, colour: bool, theme: str = "dark
                 text.append(label)
                 below.append(shade(value, panel.scale) * widths[number])
         lines += [text] if colour else [text, below]
-    return lines + scale_lines([panel.scale], colour, theme)
+    return lines + scale_lines({panel.scale: ""}, colour, theme)
 
 
 def rows_of(pieces: Sequence[str], widths: list[int], width: int) -> list[list[int]]:
