@@ -73,9 +73,7 @@ def draw_candidates(
     here = writer.snapshot()
     model = here.reading.model
     chain = Chain(samplers, writer.settings.values_now, model.banned)
-    candidates = [
-        Candidate(here.reading.stream.copy(), model.tokenizer.stream_decoder()) for _ in range(max(1, count))
-    ]
+    candidates = [Candidate(here.reading.stream.copy(), model.tokenizer.stream_decoder()) for _ in range(max(1, count))]
     keys = [stream_key(here.randomness.seed, number + 1) for number in range(len(candidates))]
     states = stack([here.position.state] * len(candidates))
     pending = [model.start if here.position.pending is None else here.position.pending] * len(candidates)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from checkpoints.dialog import Template
 from repl.events import Text
 
-SPEAKERS = Template(
-    person="{name}.\n", answer="{name}.\n", end="\n\n", between="\n", person_name="Romeo", answer_name="Juliet"
+SPEAKERS = tuple(
+    Template(f"{{name}}{mark}\n", f"{{name}}{mark}\n", "\n\n", "\n", person, answer)
+    for person, answer in (("Romeo", "Juliet"), ("ROMEO", "JULIET"))
+    for mark in (".", ":")
 )
-"""For texts of plays, which carry no template of their own: a speaker's name on a line, then the speech."""
+"""Ways to write a play, for checkpoints that carry no template: a speaker's name on a line, then the speech."""
+_SCENE = ("Good morrow.", "What news?", "None, my lord.")
 
 
 def template_of(header: Any) -> Template:
     """The dialogue template that a checkpoint carries, or that of a play."""
     data: Mapping[str, Any] | None = getattr(header, "template", None)
-    return SPEAKERS if data is None else Template.from_json(data)
+    return SPEAKERS[0] if data is None else Template.from_json(data)
+
+
+def likeliest_speakers(nats_per_token: Callable[[str], float]) -> Template:
+    """The way to write a play that a checkpoint without a template expects most."""
+    return min(SPEAKERS, key=lambda template: nats_per_token(template.conversation(_SCENE)))
 
 
 class Chat:
@@ -28,7 +36,7 @@ class Chat:
     holds it as it was written.
     """
 
-    def __init__(self, template: Template = SPEAKERS) -> None:
+    def __init__(self, template: Template = SPEAKERS[0]) -> None:
         self.on = False
         self.template = template
         self.answering = False

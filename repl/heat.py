@@ -21,8 +21,9 @@ STYLES = {
 
 def step_of(nats: float) -> int:
     """The step of a surprise in nats: one for each bit, the last for all above."""
-    bits = nats * BITS
-    return len(_BACKGROUNDS) - 1 if bits != bits else min(len(_BACKGROUNDS) - 1, max(0, int(bits / BITS_A_STEP)))
+    last = len(_BACKGROUNDS) - 1
+    steps = nats * BITS / BITS_A_STEP
+    return max(0, int(steps)) if steps < last else last  # not a number is the last, too
 
 
 def heat_style(mode: str, text: Text) -> str:

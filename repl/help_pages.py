@@ -26,15 +26,26 @@ HOW_TO_LEAVE = "Ctrl-D or /quit leaves"
 
 def short_list(commands: Commands) -> str:
     """Every command under its group, and the keys: what ``/help`` shows."""
+    width = max(len(group) for group in GROUPS)
+    lines = [
+        f"{group:<{width}}  {' · '.join(command.usage for command in members)}" for group, members in _groups(commands)
+    ]
+    lines.append(f"{'keys':<{width}}  {' · '.join(f'{key} {what}' for key, what in KEYS)}")
+    lines.append("/help NAME explains one, /help all each of them. A line that begins with // is text, not a command.")
+    return "\n".join(lines)
+
+
+def long_list(commands: Commands) -> str:
+    """The line of help of every command: what ``/help all`` shows."""
     width = max(len(command.usage) for command in commands)
     lines = []
-    for group in GROUPS:
-        members = [command for command in commands if command.group == group]
-        if members:
-            lines += [group, *(f"  {command.usage:<{width}}  {command.help}" for command in members)]
-    lines += ["keys", "  " + " · ".join(f"{key}: {what}" for key, what in KEYS)]
-    lines += ["A line that begins with // is text that begins with /. /help NAME explains one command."]
+    for group, members in _groups(commands):
+        lines += [group, *(f"  {command.usage:<{width}}  {command.help}" for command in members)]
     return "\n".join(lines)
+
+
+def _groups(commands: Commands) -> list[tuple[str, list[Command]]]:
+    return [(group, [command for command in commands if command.group == group]) for group in GROUPS]
 
 
 def page(command: Command) -> str:

@@ -129,7 +129,10 @@ class ChoiceKnob(Knob):
 
 
 class ScaleKnob(Knob):
-    """A number that moves along a scale of useful values: lengths and speeds, where even steps would be dull."""
+    """A number that moves along a scale of useful values: lengths and speeds, where even steps would be dull.
+
+    0 stands for no limit, so it is the last of the scale; ``zero`` is what to call it.
+    """
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class ScaleKnob(Knob):
         neutral: int | None = None,
     ) -> None:
         super().__init__(name, title, description)
-        self._scale = sorted(scale)
+        self._scale = sorted(scale, key=_unlimited)
         self._read = read
         self._write = write
         self._zero = zero
@@ -159,14 +162,18 @@ class ScaleKnob(Knob):
         return self._read() == self._neutral
 
     def next(self) -> None:
-        above = [mark for mark in self._scale if mark > self._read()]
+        above = [mark for mark in self._scale if _unlimited(mark) > _unlimited(self._read())]
         if above:
             self._write(above[0])
 
     def previous(self) -> None:
-        below = [mark for mark in self._scale if mark < self._read()]
+        below = [mark for mark in self._scale if _unlimited(mark) < _unlimited(self._read())]
         if below:
             self._write(below[-1])
+
+
+def _unlimited(mark: int) -> float:
+    return mark or float("inf")
 
 
 class Knobs:

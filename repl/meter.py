@@ -59,6 +59,4 @@ def sparkline(bits: Iterable[float]) -> str:
 
 
 def _level(value: float, levels: int) -> int:
-    if math.isnan(value):
-        return levels - 1
-    return min(levels - 1, max(0, int(value / FULL_SCALE * levels)))
+    return max(0, int(value / FULL_SCALE * levels)) if value < FULL_SCALE else levels - 1

@@ -129,5 +129,3 @@ def mix(text: str, load: Callable[[str], Loaded]) -> Mixture:
     header = dataclasses.replace(first.header, family=family)
     path = first.path.with_name(f"{family}.{label}.safetensors")
     return Mixture(path, header, first.tokenizer, first.cell, model, label, first.path)
-
-

@@ -84,9 +84,7 @@ def _restore(session: Session, data: Mapping[str, Any]) -> None:
         reading, passages = found
         passage = passages[saved["at"][1]]
         reading.go_to(passage)
-        return Snapshot(
-            reading, passage, reading.position, _values(session, saved), randomness_from(saved["random"])
-        )
+        return Snapshot(reading, passage, reading.position, _values(session, saved), randomness_from(saved["random"]))
 
     marks = {str(name): (place(saved), _turns(saved["turns"])) for name, saved in data["marks"].items()}
     here = place(data)
@@ -141,4 +139,3 @@ def _apply(session: Session, data: Mapping[str, Any]) -> None:
     session.length, session.speed = length, speed
     session.heat = heat if heat in HEAT else "off"
     session.chat.template, session.chat.on, session.chat.candidates = template, bool(chat["on"]), candidates
-

@@ -176,4 +176,3 @@ def _memory(data: Any) -> dict[str, Any]:
 
 def _scalar(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float | bool)
-

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cells.errors import CelloquyError
-from repl.chat import Chat, template_of
+from repl.chat import SPEAKERS, Chat, likeliest_speakers, template_of
 from repl.events import Break, Note, Sink, Text
 from repl.knobs import Knobs
 from repl.meter import Meter
@@ -359,6 +359,8 @@ class Session:
         """Take lines as turns of a dialogue, or as text; the raw text so far is shown when it goes off."""
         self.stop()
         before, self.chat.on = self.chat.on, on
+        if on and self.chat.template in SPEAKERS:
+            self.chat.template = likeliest_speakers(lambda text: self.writer.score(text).nats_per_token)
         template = self.chat.template
         if on:
             names = f"you are {template.person_name}, {template.answer_name} answers"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cells.errors import UsageError
-from repl.help_pages import page, short_list
+from repl.help_pages import long_list, page, short_list
 from repl.slash import Commands, number
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def add_program_commands(commands: Commands) -> None:
         if not argument:
             raise UsageError("/save needs a file name, for example /save play.json")
         path = save_session(session, argument)
-        session.say(f"saved {session.size:,} characters and {len(session.marks)} marks to {path}")
+        marks = f", {len(session.marks)} marks" if session.marks else ""
+        session.say(f"saved {session.size:,} characters{marks} to {path}")
 
     @commands.declare("open FILE", KEEPING, "Go on with a saved session exactly where it was.")
     def open_file(session: Session, argument: str) -> None:
@@ -125,13 +126,16 @@ def add_program_commands(commands: Commands) -> None:
         session.show_place()
 
     @commands.declare(
-        "help [NAME]",
+        "help [NAME|all]",
         PROGRAM,
         "Explain the commands, or one of them.",
-        complete=lambda session: [command.name for command in commands],
+        complete=lambda session: ["all", *(command.name for command in commands)],
     )
     def help_(session: Session, argument: str) -> None:
-        session.say(page(commands.find(argument)) if argument else short_list(commands))
+        if argument == "all":
+            session.say(long_list(commands))
+        else:
+            session.say(page(commands.find(argument)) if argument else short_list(commands))
 
     @commands.declare("quit", PROGRAM, "Leave; so does Ctrl-D.")
     def quit_(session: Session, argument: str) -> None:

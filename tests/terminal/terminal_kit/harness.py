@@ -1,4 +1,4 @@
-"""A program on a pseudo-terminal, its screen read through a terminal emulator. Waits for what shall be, never a while."""
+"""A program on a pseudo-terminal, its screen read through an emulator. Waits for what shall be, never for a while."""
 
 from __future__ import annotations
 

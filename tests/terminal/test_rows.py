@@ -1,0 +1,126 @@
+"""Rows of a terminal: nothing is lost, nothing is wider than it may be, nothing hostile gets through."""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+
+import pyte
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prompt_toolkit.utils import get_cwidth
+
+from repl.page import rows_after_reflow
+from repl.visible import is_hostile
+from repl.wrap import Row, Rows, cut, wrap, wrap_words
+
+PRINTABLE = st.text(
+    st.sampled_from("abc xyz,.日本語のテキスト한국어éñ😀🦉\n"),
+    max_size=200,
+)
+ANYTHING = st.text(st.characters(codec=None), max_size=80)
+
+
+def plain(row: Row) -> str:
+    return "".join(text for _, text in row)
+
+
+@given(PRINTABLE, st.integers(2, 40), st.lists(st.integers(0, 200), max_size=5))
+def test_text_in_pieces_fills_the_same_rows_as_in_one(text: str, columns: int, cuts: list[int]) -> None:
+    places = sorted({0, *(min(place, len(text)) for place in cuts), len(text)})
+    rows, pieces = Rows(columns), []
+    for start, end in itertools.pairwise(places):
+        pieces += rows.add("", text[start:end])
+    whole = Rows(columns)
+    assert list(map(plain, pieces)) == list(map(plain, whole.add("", text)))
+    assert plain(rows.tail) == plain(whole.tail)
+
+
+@given(PRINTABLE, st.integers(2, 40))
+def test_no_row_is_too_wide_and_no_character_is_lost(text: str, columns: int) -> None:
+    rows = Rows(columns)
+    finished = [*rows.add("", text), rows.tail]
+    assert all(get_cwidth(plain(row)) <= columns for row in finished)
+    assert "".join(map(plain, finished)) == text.replace("\n", "")
+
+
+@given(PRINTABLE, st.integers(2, 40), st.integers(2, 40))
+def test_resizing_in_the_middle_loses_and_repeats_nothing(text: str, before: int, after: int) -> None:
+    rows = Rows(before)
+    half = len(text) // 2
+    finished = rows.add("", text[:half]) + rows.resize(after) + rows.add("", text[half:])
+    assert "".join(map(plain, [*finished, rows.tail])) == text.replace("\n", "")
+    assert get_cwidth(plain(rows.tail)) <= after
+
+
+@given(ANYTHING)
+def test_whatever_the_text_nothing_hostile_reaches_the_terminal(text: str) -> None:
+    rows = Rows(30)
+    shown = [plain(row) for row in [*rows.add("", text), rows.tail]]
+    for row in shown:
+        assert not any(is_hostile(character) or character == "\n" for character in row)
+        assert not row or not unicodedata.combining(row[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2J\x1b[H", "␛[2J␛[H"),
+        ("\x1b]52;c;ZXZpbA==\x07", "␛]52;c;ZXZpbA==␇"),
+        ("a\rb\x08c\x7f", "a␍b␈c␡"),
+        ("\x9b31m\x85", "<9B>31m<85>"),
+        ("\u202eevil\u202c\u2066x", "<202E>evil<202C><2066>x"),
+        ("\u0301lone", "◌\u0301lone"),
+        ("e\u0301", "e\u0301"),
+        ("x" + "\u0301" * 6, "x" + "\u0301" * 4 + "<301>" * 2),
+        ("a\tb", "a       b"),
+        ("\ud800", "<D800>"),
+    ],
+)
+def test_what_could_steer_a_terminal_is_shown(text: str, shown: str) -> None:
+    rows = Rows(80)
+    assert rows.add("", text) == []
+    assert plain(rows.tail) == shown
+
+
+@given(ANYTHING)
+def test_a_terminal_shows_exactly_the_rows(text: str) -> None:
+    columns = 20
+    screen = pyte.HistoryScreen(columns, 200, history=1000)
+    stream = pyte.Stream(screen)
+    rows = wrap([("", text)], columns)
+    for row in rows:
+        stream.feed(plain(row) + "\r\n")
+    assert screen.cursor.y == min(len(rows), 199)
+    assert screen.cursor.x == 0
+    assert screen.title == ""
+
+
+def test_combining_marks_take_no_room_and_emoji_take_two() -> None:
+    rows = Rows(4)
+    assert [plain(row) for row in rows.add("", "e\u0301e\u0301e\u0301e\u0301x😀😀")] == ["e\u0301" * 4, "x😀"]
+    assert plain(rows.tail) == "😀"
+
+
+@given(st.text(st.sampled_from("ab c日\n"), max_size=60), st.integers(4, 30))
+def test_notes_break_between_words_and_lose_none(text: str, columns: int) -> None:
+    rows = [plain(row) for row in wrap_words("", text, columns)]
+    assert all(get_cwidth(row) <= columns for row in rows)
+    assert "".join("".join(rows).split()) == "".join(text.split())
+
+
+@given(st.text(max_size=30), st.integers(1, 20))
+def test_what_is_cut_fits(text: str, columns: int) -> None:
+    printable = "".join(character for character in text if character.isprintable())
+    assert get_cwidth(cut(printable, columns)) <= columns
+
+
+@pytest.mark.parametrize(
+    ("widths", "cursor", "columns", "further"),
+    [((70, 3, 60), (1, 2), 80, 0), ((70, 3, 60), (1, 2), 40, 1), ((70, 30), (1, 25), 20, 4), ((0, 5), (1, 0), 10, 0)],
+)
+def test_where_the_cursor_is_after_a_terminal_broke_its_rows_anew(
+    widths: tuple[int, ...], cursor: tuple[int, int], columns: int, further: int
+) -> None:
+    assert rows_after_reflow(widths, cursor, columns) == further
