@@ -84,7 +84,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(f"one thread, H={arguments.hidden}, one layer; characters a second")
-    print("| cell | usual loop | floor | ours | against the loop | against the floor | batch of 64 | against one stream |")
+    print("| cell | usual loop | floor | ours | ours to loop | ours to floor | batch of 64 | batch to one stream |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder, "corpus.txt")
