@@ -94,7 +94,7 @@ def test_retry_answers_anew() -> None:
     for _ in range(5):
         answers.add(talk.say("/retry").transcript)
     assert len(answers) > 1
-    assert all(text.startswith("A: HELLO\nB: ") and text.count("\n") == 2 for text in answers)
+    assert all(text.startswith("A: HELLO\nB: ") and text.count("\n") <= 2 for text in answers)
 
 
 def test_chat_off_shows_the_raw_text() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
@@ -13,8 +15,10 @@ from repl.slash import GROUPS
 
 pytestmark = pytest.mark.usefixtures("here")
 
-PROMISED = frozenset(
-    ["help", "cell", "load", "temp", "top-k", "top-p", "min-p", "penalty", "seed", "length", "set", "retry", "undo", "mark", "back", "reset", "chat", "heat", "info", "save", "open", "compare", "quit", "candidates", "speed"]
+PROMISED = re.findall(
+    r"\S+",
+    "help cell load temp top-k top-p min-p penalty seed length set "
+    "retry undo mark back reset chat heat info save open compare quit candidates speed",
 )
 
 
