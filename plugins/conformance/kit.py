@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,12 +99,23 @@ def run_check(subject: Subject, name: str) -> Outcome:
     def outcome(error: BaseException) -> None:
         found.append((SKIPPED, str(error)) if isinstance(error, NotApplicable) else (FAILED, one_line(error)))
 
-    with Guard(outcome), torch.random.fork_rng(devices=[]):
+    with Guard(outcome), torch.random.fork_rng(devices=[]), _one_thread():
         _require(subject, name)
         message = CHECKS[name](subject) or ""
         found.append((MEASURED if name in MEASUREMENTS else PASSED, message))
     status, message = found[0]
     return Outcome(name, status, message, time.perf_counter() - start)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread. The cases of the checks are small: several threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _require(subject: Subject, name: str) -> None:
