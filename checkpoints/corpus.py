@@ -1,16 +1,18 @@
-"""Reading a corpus: one or several UTF-8 text files, joined in the order given."""
+"""Reading a corpus: one or several text files, UTF-8 unless said otherwise, joined in the order given."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cells.errors import CelloquyError
+from cells.errors import CelloquyError, UsageError
+from checkpoints.shown import plain, shown
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,20 @@ class Corpus:
         return cls(text, tuple(files), hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
 
 
-def read_corpus(paths: Sequence[str | Path]) -> Corpus:
+def read_corpus(paths: Sequence[str | Path], encoding: str = "utf-8", errors: str = "strict") -> Corpus:
     """Read and join text files. A byte-order mark is dropped, and CR LF line ends are read as LF.
 
-    Raises CelloquyError for a file that is missing, unreadable, not UTF-8 (with the place), or if there is no text.
+    ``errors``: ``strict`` refuses bytes that are not in this encoding, ``replace`` reads them as U+FFFD. Raises
+    CelloquyError for a file that is missing, unreadable, not in this encoding (with the place), or if there is no
+    text; UsageError for an encoding that Python does not know.
     """
     if not paths:
         raise CelloquyError("no corpus given: name one or more text files")
     parts, files = [], []
-    for path in paths:
-        raw = _read(Path(path))
-        parts.append(_decode(Path(path), raw))
-        files.append(CorpusFile(Path(path).name, len(raw)))
+    for path in map(Path, paths):
+        raw = _read(path)
+        parts.append(_decode(path, raw, encoding, errors))
+        files.append(CorpusFile(plain(path.name, 200), len(raw)))
     text = "".join(parts)
     if not text:
         empty = "the file is empty" if len(paths) == 1 else f"all {len(paths)} files are empty"
@@ -55,24 +59,35 @@ def read_corpus(paths: Sequence[str | Path]) -> Corpus:
 
 
 def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise CelloquyError(f"{path} is a folder; name the text files in it (for example {path / '*.txt'})")
+    """The bytes of a file: of one that is growing, those that it has now; of a pipe, all that come."""
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                raise CelloquyError(f"{path} is a device, which may never end; name a file")
+            return file.read(status.st_size if stat.S_ISREG(status.st_mode) else -1)
     except FileNotFoundError:
         raise CelloquyError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise CelloquyError(f"{path} is a folder; name the text files in it (for example {path / '*.txt'})") from None
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise CelloquyError(f"{path} cannot be read: {reason}") from error
 
 
-def _decode(path: Path, raw: bytes) -> str:
-    mark = len(BYTE_ORDER_MARK) if raw.startswith(BYTE_ORDER_MARK) else 0
+def _decode(path: Path, raw: bytes, encoding: str, errors: str) -> str:
     try:
-        text = raw[mark:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        place = error.start + mark
-        raise CelloquyError(
-            f"{path} is not UTF-8: byte {place} (0x{raw[place]:02x}) does not belong there; convert it to UTF-8 first"
-        ) from None
-    return text.replace("\r\n", "\n")
+        text = raw.decode(encoding, errors)
+        text.encode("utf-8")  # some encodings can hold half a character, which UTF-8 cannot
+    except (LookupError, ValueError) as error:
+        if not isinstance(error, UnicodeError):
+            raise UsageError(
+                f"encoding {shown(encoding)} is not known; utf-8, utf-16, latin-1 and cp1252 are"
+            ) from None
+        offered = "name its --encoding, or give --errors replace"
+        name = encoding.upper()
+        if not isinstance(error, UnicodeDecodeError):
+            raise CelloquyError(f"{path} is not {name}; {offered}") from None
+        place = f"byte {error.start} (0x{raw[error.start]:02x}) does not belong there"
+        raise CelloquyError(f"{path} is not {name}: {place}; {offered}") from None
+    return text.removeprefix(BYTE_ORDER_MARK).replace("\r\n", "\n")

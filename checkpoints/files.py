@@ -62,6 +62,30 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def keep_as(path: Path, other: Path) -> bool:
+    """Let ``other`` be what ``path`` is now, whatever becomes of ``path``; whether the file system can.
+
+    Costs no room until ``path`` is replaced. Interrupted anywhere, ``other`` is the old one or the new one.
+    """
+    temporary = other.with_name(f".{other.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        os.link(path, temporary)
+        os.replace(temporary, other)
+        temporary.unlink(missing_ok=True)  # renaming leaves it where both are the same file already
+    except OSError:
+        return False
+    return True
+
+
+def remove_leftovers(path: Path, whatever: bool = False) -> None:
+    """Remove the temporary files that a killed process left beside ``path``: those of ``path``, or ``whatever``'s."""
+    start = "." if whatever else f".{path.name}."
+    with file_errors(path.parent, "cleared of temporary files"):
+        for found in path.parent.iterdir():
+            if found.name.startswith(start) and found.name.endswith(".tmp"):
+                found.unlink(missing_ok=True)
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and those above it if they are missing."""
     with file_errors(path, "made"):

@@ -81,7 +81,23 @@ TRAIN_OPTIONS = OptionSet(
         ),
         Option("threads", str, "auto", "Threads for CPU work; auto measures, or a number."),
         Option("store", "choice", "fp32", "How the weights are stored in the checkpoint.", choices=("fp32", "bf16")),
+        Option(
+            "on-divergence",
+            "choice",
+            "lower",
+            "If the loss explodes or is no number: lower goes back and halves the learning rate, stop ends the run.",
+            choices=("lower", "stop"),
+        ),
+        Option("encoding", str, "utf-8", "Encoding of the corpus."),
+        Option(
+            "errors",
+            "choice",
+            "strict",
+            "What to do with bytes that are not in that encoding: strict refuses, replace reads U+FFFD.",
+            choices=("strict", "replace"),
+        ),
         Option("resume", bool, False, "Go on with the run that was interrupted or finished."),
+        Option("allow-changed-corpus", bool, False, "Resume although the corpus is not the one the run began with."),
         Option("from", str, None, "Start from the weights of this checkpoint.", metavar="NAME"),
         Option("recipe", str, None, "File of option values; the command line wins.", metavar="FILE.toml"),
         Option("sample-every", int, 0, "Steps between sample texts, 0 for none.", minimum=0),
@@ -127,7 +143,11 @@ class TrainOptions:
     precision: str
     threads: str
     store: str
+    on_divergence: str
+    encoding: str
+    errors: str
     resume: bool
+    allow_changed_corpus: bool
     start_from: str | None
     recipe: str | None
     sample_every: int
@@ -138,6 +158,7 @@ class TrainOptions:
     def from_values(cls, values: dict[str, Any]) -> TrainOptions:
         """Check values given by key and fill in the defaults. UsageError names the first one that is wrong."""
         checked = TRAIN_OPTIONS.validate(values)
+        _check_text(checked)
         given = [name for name in BUDGETS if checked[name] is not None]
         if len(given) > 1:
             raise UsageError(f"give one of --epochs, --steps and --minutes, not {' and '.join(given)}")
@@ -152,12 +173,31 @@ class TrainOptions:
 
     def recipe_values(self) -> dict[str, Any]:
         """What a checkpoint keeps of the options: those that make the result, without folders and file names."""
-        left_out = ("name", "cell", "out", "resume", "recipe", "start_from", "prompt", "sample_every")
+        left_out = (
+            "name",
+            "cell",
+            "out",
+            "resume",
+            "recipe",
+            "start_from",
+            "prompt",
+            "sample_every",
+            "allow_changed_corpus",
+        )
         values = {key: value for key, value in vars(self).items() if key not in left_out and value is not None}
         values["cell_option"] = list(self.cell_option)
         if self.start_from is not None:
             values["from"] = self.start_from
         return values
+
+
+def _check_text(values: dict[str, Any]) -> None:
+    """UsageError for text that no file could hold: bytes of the command line that are not UTF-8 come as such."""
+    for key, value in values.items():
+        try:
+            "".join(value if isinstance(value, tuple) else str(value)).encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(f"{TRAIN_OPTIONS[key].name} is not text in UTF-8: {ascii(value)[:60]}") from None
 
 
 def check_name(name: str, what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from torch import Tensor
 
 from cells.errors import CelloquyError
 from checkpoints.digest import description
-from checkpoints.files import file_errors, load_tensors, save_safetensors
+from checkpoints.files import file_errors, keep_as, load_tensors, save_safetensors
 from checkpoints.strict_json import parse_json
 from checkpoints.tensor_table import check_layout, read_table
 
-RESUME_FORMAT = 1
+RESUME_FORMAT = 2
 FILE = "resume.safetensors"
+BEFORE = "resume-before.safetensors"
+"""The state saved before the last one: for when the last one turns out to be damaged, or already bad."""
 
 
 @dataclass
@@ -25,8 +27,10 @@ class RunState:
     """Where a run is. Floats survive JSON exactly, so that a resumed run goes on bit by bit.
 
     ``step`` steps are done and each row of the batch has read ``read`` tokens, in ``seconds`` of training and
-    validation. ``loss_sum`` over ``loss_count`` steps is what the next line of the log will average. ``stale`` counts
-    validations since the best one; ``rate_scale`` is the plateau schedule's; ``log_bytes`` the length of the log.
+    validation. ``lowest_loss`` is that of the best line of the log; ``loss_sum`` over ``loss_count`` steps is what its
+    next line will average. ``stale`` counts validations since the best one; ``rate_scale`` is what the plateau schedule
+    and going back have made of the learning rate, and ``lowered`` how often the run went back because it had diverged;
+    ``log_bytes`` the length of the log.
     """
 
     step: int = 0
@@ -37,6 +41,8 @@ class RunState:
     stale: int = 0
     rate_scale: float = 1.0
     train_loss: float | None = None
+    lowest_loss: float | None = None
+    lowered: int = 0
     loss_sum: float = 0.0
     loss_count: int = 0
     last_eval: int = 0
@@ -66,8 +72,8 @@ class Resume:
         return {name[len(start) :]: tensor for name, tensor in self.tensors.items() if name.startswith(start)}
 
 
-def save_resume(path: Path, resume: Resume) -> None:
-    """Write a resume state in place of the one before."""
+def save_resume(path: Path, resume: Resume, keep_before: bool = True) -> None:
+    """Write a resume state in place of the last one, which is kept as the one before."""
     described = {
         "format": RESUME_FORMAT,
         "run": vars(resume.run),
@@ -78,7 +84,27 @@ def save_resume(path: Path, resume: Resume) -> None:
         "model": resume.model,
     }
     text = json.dumps(described, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    if keep_before and path.exists():
+        keep_as(path, path.with_name(BEFORE))
     save_safetensors(path, resume.tensors, text)
+
+
+def latest_resume(folder: Path, note: Callable[[str], None]) -> Resume | None:
+    """The last state that was saved in a run's folder; None if none was.
+
+    If it is damaged, the one before it, with a note. CelloquyError if both are.
+    """
+    if not (folder / FILE).exists():
+        return None
+    try:
+        return load_resume(folder / FILE)
+    except CelloquyError as error:
+        try:
+            before = load_resume(folder / BEFORE)
+        except CelloquyError:
+            raise error from None
+        note(f"warning: {error}; going on from the state saved before it, at step {before.run.step}")
+        return before
 
 
 def load_resume(path: Path) -> Resume:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -36,9 +37,16 @@ class RunLog:
             os.fsync(self._file.fileno())
             return self._file.tell()
 
+    def go_back(self, position: int) -> None:
+        """Forget what came after a place."""
+        with file_errors(self.path, "written"):
+            self._file.truncate(position)
+            self._file.seek(0, os.SEEK_END)
+
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. What could not be written, of which :meth:`write` has told, is given up."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def __enter__(self) -> RunLog:
         return self

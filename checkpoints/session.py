@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import shlex
 from dataclasses import dataclass
@@ -22,16 +23,19 @@ from checkpoints.files import make_folder
 from checkpoints.header import Header
 from checkpoints.interrupt import Interrupted
 from checkpoints.loading import Loaded, load_checkpoint
+from checkpoints.lock import RunLock
 from checkpoints.options import TrainOptions, cell_options
 from checkpoints.progress import Reporter
-from checkpoints.resume import FILE, Resume, load_resume
+from checkpoints.resume import FILE, Resume, latest_resume
+from checkpoints.run_parts import Machine, Parts
 from checkpoints.runlog import RunLog
 from checkpoints.schedule import Budget
+from checkpoints.shown import shown
 from checkpoints.start import start_from, widened_tokenizer
 from checkpoints.threads import ThreadWatch
 from checkpoints.tokenizers import Tokenizer, make_tokenizer, tokenizer_from_json
 from checkpoints.train import options_from, require_corpus, resumed_options, same_budget
-from checkpoints.trainer import Machine, Parts, Trainer
+from checkpoints.trainer import Trainer
 from checkpoints.trial import gradient_trial
 from checkpoints.validation import CheckpointWriter, Validation
 
@@ -78,6 +82,7 @@ class TrainingSession:
         self.registry = registry
         self.paths = paths
         self.reporter = reporter
+        self._encoding, self._errors = "utf-8", "strict"
         self._corpus: Corpus | None = None
         self._texts: dict[str, Text] = {}
 
@@ -85,14 +90,21 @@ class TrainingSession:
     def corpus(self) -> Corpus:
         """The corpus, read when it is first needed."""
         if self._corpus is None:
-            self._corpus = read_corpus(self.paths)
+            self._corpus = read_corpus(self.paths, self._encoding, self._errors)
         return self._corpus
 
     def train_all(self, plans: list[dict[str, Any]], again: str) -> list[Path]:
         """Train each planned cell; ``again`` is the command that an interrupted person should give."""
-        runs = [self._prepare(values) for values in plans]
-        if any(values.get("resume") for values in plans) and not any(run.resume for run in runs):
-            raise CelloquyError(f"nothing to resume: there is no {runs[0].folder / FILE}; start without --resume")
+        with contextlib.ExitStack() as held:
+            for values in plans:
+                held.enter_context(_lock(TrainOptions.from_values(values)))
+            runs = [self._prepare(values) for values in plans]
+            self._encoding, self._errors = runs[0].options.encoding, runs[0].options.errors
+            if any(values.get("resume") for values in plans) and not any(run.resume for run in runs):
+                raise CelloquyError(f"nothing to resume: there is no {runs[0].folder / FILE}; start without --resume")
+            return self._train_each(runs, again)
+
+    def _train_each(self, runs: list[CellRun], again: str) -> list[Path]:
         threads = torch.get_num_threads()
         try:
             for run in runs:
@@ -115,11 +127,9 @@ class TrainingSession:
     def _prepare(self, values: dict[str, Any]) -> CellRun:
         """Options, cell, paths, and what the run goes on from. Every mistake in the options is found here."""
         options = TrainOptions.from_values(values)
-        path = Path(options.out) / f"{options.name}.{options.cell}.safetensors"
-        folder = Path(options.out) / f"{options.name}.{options.cell}.run"
-        resume = None
-        if options.resume and (folder / FILE).exists():
-            resume = load_resume(folder / FILE)
+        path, folder = _places(options)
+        resume = latest_resume(folder, self.reporter.note) if options.resume else None
+        if resume is not None:
             if same_budget(resumed_options(values, resume.options), resume.options) and resume.run.finished:
                 self.reporter.note(f"{options.name}.{options.cell} is finished; give a larger budget to go on")
             options = resumed_options(values, resume.options)
@@ -150,14 +160,31 @@ class TrainingSession:
     def _tokenizer(self, run: CellRun) -> Tokenizer:
         """The tokenizer that the run began with, or that of the checkpoint it starts from, or the corpus's own."""
         if run.resume is not None:
-            if run.resume.fingerprint != self.corpus.fingerprint:
-                raise CelloquyError(
-                    f"the corpus is not the one that {run.name} began with; start anew without --resume"
-                )
-            return tokenizer_from_json(run.resume.tokenizer)
+            tokenizer = tokenizer_from_json(run.resume.tokenizer)
+            self._check_changed(run, tokenizer)
+            return tokenizer
         if run.start is not None:
             return widened_tokenizer(run.start.tokenizer, self.corpus.text)
         return make_tokenizer(run.options.tokens, self.corpus.text)
+
+    def _check_changed(self, run: CellRun, tokenizer: Tokenizer) -> None:
+        """Refuse another corpus than the run began with, unless it was asked for and its characters are known."""
+        if not self._changed(run):
+            return
+        if not run.options.allow_changed_corpus:
+            raise CelloquyError(
+                f"the corpus is not the one that {run.name} began with; give --allow-changed-corpus to go on with this"
+                " one, or start anew without --resume"
+            )
+        strange = tokenizer.unknown_characters(self.corpus.text)
+        if strange:
+            raise CelloquyError(
+                f"{run.name} cannot go on with this corpus: it does not know {shown(strange[0])}"
+                f"{f' and {len(strange) - 1} other characters' if strange[1:] else ''}; start a new run --from it"
+            )
+
+    def _changed(self, run: CellRun) -> bool:
+        return run.resume is not None and run.resume.fingerprint != self.corpus.fingerprint
 
     # ------------------------------------------------------------------ one run
 
@@ -204,7 +231,7 @@ class TrainingSession:
         writer = CheckpointWriter(
             run.path, run.folder / "previous.safetensors", self._header(run, text, model), run.options.store
         )
-        if run.resume is None and writer.keep_earlier():
+        if (run.resume is None or self._changed(run)) and writer.keep_earlier():
             self.reporter.note(f"the earlier {run.name} is kept as {writer.aside}")
         self.reporter.start(run.name, _description(model, text, machine))
         place = run.resume.run.log_bytes if run.resume else 0
@@ -225,6 +252,8 @@ class TrainingSession:
             trainer = Trainer(model, run.options, _budget(run.options, batches), parts)
             if run.resume is not None:
                 trainer.restore(run.resume)
+                if self._changed(run):
+                    trainer.forget_best()
             trainer.run()
         self.reporter.close()
         self.reporter.note(f"{run.name}: {_outcome(trainer)}{run.path}")
@@ -256,6 +285,17 @@ class TrainingSession:
             celloquy=_version(),
             template=run.start.header.template if run.start else None,
         )
+
+
+def _places(options: TrainOptions) -> tuple[Path, Path]:
+    """The checkpoint's file, and the run's folder."""
+    name = f"{options.name}.{options.cell}"
+    return Path(options.out) / f"{name}.safetensors", Path(options.out) / f"{name}.run"
+
+
+def _lock(options: TrainOptions) -> RunLock:
+    path, folder = _places(options)
+    return RunLock(folder, f"{options.name}.{options.cell}", path)
 
 
 def _config(options: TrainOptions, vocabulary_size: int, unknown_id: int | None) -> ModelConfig:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,19 +13,15 @@ from torch.nn import functional as F
 from cells.errors import CelloquyError
 from cells.model import LanguageModel
 from cells.state import State, detach, state_from_tensors, state_tensors, to
-from checkpoints.batches import SequentialBatches
+from checkpoints.divergence import MOST_LOWERED, SUSPECT_STEPS, Diverged, check_loss, check_weights
 from checkpoints.interrupt import Interrupted, SignalWatch
 from checkpoints.loading import stored_tensors
 from checkpoints.optimise import make_optimizer, optimizer_tensors, restore_optimizer, set_rate
 from checkpoints.options import TrainOptions
-from checkpoints.progress import Reporter
-from checkpoints.resume import Resume, RunState, save_resume
-from checkpoints.runlog import RunLog
+from checkpoints.resume import BEFORE, Resume, RunState, load_resume, save_resume
+from checkpoints.run_parts import Parts
 from checkpoints.samples import sample_text
 from checkpoints.schedule import Budget, Schedule
-from checkpoints.threads import ThreadWatch
-from checkpoints.tokenizers import Tokenizer
-from checkpoints.validation import CheckpointWriter, Validation
 
 LOG_EVERY = 10
 """Steps that one line of the log averages."""
@@ -44,34 +37,6 @@ EVAL_SPEED = 1.5
 
 FEWEST_STEPS = 50
 """Steps between two validations at least, unless asked for."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """How a run computes: the kind of device, the precision of the products, the number of threads."""
-
-    device: str
-    precision: str
-    threads: ThreadWatch
-
-    def to_json(self) -> dict[str, Any]:
-        """What the resume state keeps of it."""
-        return {"device": self.device, "precision": self.precision, "threads": self.threads.threads}
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run is made of, beside the model and the options."""
-
-    batches: SequentialBatches
-    validation: Validation | None
-    tokenizer: Tokenizer
-    writer: CheckpointWriter
-    log: RunLog
-    reporter: Reporter
-    resume_file: Path
-    machine: Machine
-    fingerprint: str
 
 
 class Trainer:
@@ -103,7 +68,7 @@ class Trainer:
     # ------------------------------------------------------------------ the run
 
     def run(self) -> None:
-        """Train until the budget is spent. Raises Interrupted after a signal, CelloquyError if the loss is not finite.
+        """Train until the budget is spent. Interrupted after a signal, Diverged if the loss cannot be kept finite.
 
         Whatever ends it, the checkpoint holds the best validated weights, and the resume state a moment from which to
         go on.
@@ -112,21 +77,31 @@ class Trainer:
         if self.done.step == 0:
             self.save()
         with SignalWatch() as watch:
-            while not self.over():
-                self._step()
-                done = self.done
-                if done.step % LOG_EVERY == 0:
-                    self._log_training()
-                if self._validation_due():
-                    self._validate()
-                if self.options.sample_every and done.step % self.options.sample_every == 0:
-                    self._sample()
-                if watch.received is not None:
-                    self.save()
-                    raise Interrupted(f"stopped at step {done.step} and saved", watch.received)
-                if time.monotonic() - self._saved > max(SAVE_SECONDS, 20 * self._save_took):
-                    self.save()
-            self._finish()
+            while not self.done.finished:
+                try:
+                    self._go_on(watch)
+                    self._finish()
+                except Diverged as problem:
+                    self._go_back(problem)
+            if watch.received is not None:
+                raise Interrupted(f"stopped at step {self.done.step}, its last, and saved", watch.received)
+
+    def _go_on(self, watch: SignalWatch) -> None:
+        """Steps, and what is due between them, until the budget is spent."""
+        while not self.over():
+            self._step()
+            done = self.done
+            if done.step % LOG_EVERY == 0:
+                self._log_training()
+            if self._validation_due():
+                self._validate()
+            if self.options.sample_every and done.step % self.options.sample_every == 0:
+                self._sample()
+            if watch.received is not None:
+                self.save()
+                raise Interrupted(f"stopped at step {done.step} and saved", watch.received)
+            if time.monotonic() - self._saved > max(SAVE_SECONDS, 20 * self._save_took):
+                self.save()
 
     def over(self) -> bool:
         """Whether the budget is spent, or validation has not improved for too long."""
@@ -182,14 +157,10 @@ class Trainer:
     # ------------------------------------------------------------------ log, validation, samples
 
     def _checked_loss(self) -> float:
-        """The sum of the losses since the last line of the log. CelloquyError if it is not finite."""
-        total = float(self._loss_sum)
-        if not math.isfinite(total) or not math.isfinite(float(self._norm)):
-            kept = "the last good checkpoint is kept" if self.done.best_step else "nothing was overwritten"
-            raise CelloquyError(
-                f"the loss of cell {self.model.cell.label} is no longer a finite number at step {self.done.step};"
-                f" {kept}. Try a lower --lr, a --warmup, or --precision fp32"
-            )
+        """The sum of the losses since the last line of the log. Diverged if it cannot be used."""
+        total, done = float(self._loss_sum), self.done
+        mean = total / max(1, done.loss_count)
+        check_loss(mean, float(self._norm), done.lowest_loss, self.model.config.vocabulary_size, done.step)
         return total
 
     def _log_training(self) -> None:
@@ -197,6 +168,7 @@ class Trainer:
         if done.loss_count == 0:
             return
         done.train_loss = self._checked_loss() / done.loss_count
+        done.lowest_loss = min(done.train_loss, done.train_loss if done.lowest_loss is None else done.lowest_loss)
         tokens = done.loss_count * self.parts.batches.tokens_a_step
         record = self.parts.log.write(
             "train",
@@ -208,7 +180,8 @@ class Trainer:
             grad_norm=float(self._norm),
             tokens_per_second=round(tokens / max(self._window_seconds, 1e-9), 1),
         )
-        self.parts.machine.threads.observe(record["tokens_per_second"])
+        if self.budget.seconds is not None:  # a budget of steps ends with the same bits whatever the machine does
+            self.parts.machine.threads.observe(record["tokens_per_second"])
         self._loss_sum.zero_()
         done.loss_count = 0
         self._window_seconds = 0.0
@@ -248,6 +221,8 @@ class Trainer:
         self._checked_loss()
         began = time.monotonic()
         figures = validation.figures(self.model, self.parts.writer.store)
+        if not math.isfinite(figures["val_loss"]):
+            raise Diverged(f"the validation loss is not a finite number at step {done.step}")
         done.eval_seconds = max(0.0, time.monotonic() - began)
         done.last_eval, done.last_eval_at = done.step, self.seconds()
         record = self.parts.log.write("eval", step=done.step, seconds=round(self.seconds(), 3), **figures)
@@ -275,6 +250,7 @@ class Trainer:
 
     def _sample(self) -> None:
         """Let the model write from each prompt, or from nothing if there is none."""
+        self._checked_loss()
         for number, prompt in enumerate(self.options.prompt or ("",)):
             seed = (self.options.seed + self.done.step * 1000 + number) % 2**63
             text = sample_text(self.model, self.parts.tokenizer, prompt, seed)
@@ -291,28 +267,34 @@ class Trainer:
             done.best_step = done.step
         elif done.last_eval != done.step:
             self._validate()
-        done.finished = True
-        self.save()
+        place = self.parts.log.position()  # a run that is prolonged later forgets that it was done
         reason = "patience" if 0 < self.options.patience <= done.stale else "budget"
         self.parts.log.write(
             "done",
             step=done.step,
             tokens=done.step * self.parts.batches.tokens_a_step,
-            seconds=round(done.seconds, 3),
+            seconds=round(self.seconds(), 3),
             best_step=done.best_step,
             best_val_loss=done.best_loss,
             reason=reason,
         )
+        done.finished = True
+        self.save(place)
 
-    def save(self) -> None:
-        """Save the moment: everything that the rest of the run depends on."""
-        self._checked_loss()
-        began = time.monotonic()
+    def save(self, log_bytes: int | None = None, keep_before: bool = True) -> None:
+        """Save the moment: everything that the rest of the run depends on. Diverged if it is no good.
+
+        Who goes on from it forgets what the log has after ``log_bytes``, which are all there are unless given.
+        """
         done = self.done
+        done.loss_sum = self._checked_loss()
+        began = time.monotonic()
         done.seconds, self._started = self.seconds(), began
-        done.loss_sum = float(self._loss_sum)
-        done.log_bytes = self.parts.log.position()
-        save_resume(self.parts.resume_file, self._resume())
+        end = self.parts.log.position()
+        done.log_bytes = end if log_bytes is None else log_bytes
+        resume = self._resume()
+        check_weights(resume.tensors, done.step)
+        save_resume(self.parts.resume_file, resume, keep_before)
         self._saved = time.monotonic()
         self._save_took = max(0.0, self._saved - began)
 
@@ -335,6 +317,43 @@ class Trainer:
             tensors={f"{group}.{name}": value for group, some in groups.items() for name, value in some.items()},
         )
 
+    def _go_back(self, problem: Diverged) -> None:
+        """To the last good state, with half the learning rate; raises Diverged if that is not wanted or never helps.
+
+        What the run has spent of its time, and the best checkpoint that it has written, stay.
+        """
+        gone = self.done
+        if self.options.on_divergence == "stop" or gone.lowered >= MOST_LOWERED:
+            often = f", although the learning rate was halved {gone.lowered} times" if gone.lowered else ""
+            kept = "the last good checkpoint is kept" if gone.best_step else "nothing was overwritten"
+            advice = "Try a lower --lr, a --warmup, or --precision fp32"
+            raise Diverged(f"{problem}{often}; {kept}. {advice}") from problem
+        spent = self.seconds()
+        self.restore(self._last_good(gone.step))
+        done = self.done
+        done.lowered = gone.lowered + 1
+        done.rate_scale = 0.5 * min(gone.rate_scale, done.rate_scale)
+        done.best_loss, done.best_step = gone.best_loss, gone.best_step
+        done.seconds, self._started = spent, time.monotonic()
+        self.parts.log.go_back(done.log_bytes)
+        self.parts.log.write(
+            "diverged", step=gone.step, back_to=done.step, lr_scale=done.rate_scale, reason=str(problem)
+        )
+        self.parts.reporter.note(f"{problem}; going back to step {done.step} with half the learning rate")
+        self.save(keep_before=False)
+
+    def forget_best(self) -> None:
+        """Begin to look for the best validation anew: what is validated on has changed."""
+        self.done.best_loss, self.done.best_step, self.done.stale = None, 0, 0
+
+    def _last_good(self, step: int) -> Resume:
+        """The state saved last, or if that was just before ``step``, the one before it."""
+        last = load_resume(self.parts.resume_file)
+        before = self.parts.resume_file.with_name(BEFORE)
+        if step - last.run.step >= SUSPECT_STEPS or not before.exists():
+            return last
+        return load_resume(before)
+
     @torch.no_grad()
     def restore(self, resume: Resume) -> None:
         """Go back to a saved moment."""
@@ -350,6 +369,8 @@ class Trainer:
         self.done.finished = False
         self.parts.batches.read = self.done.read
         self._loss_sum.fill_(self.done.loss_sum)
+        self._norm = torch.zeros(())
+        self._window_seconds = 0.0
         random = resume.tensors.get("random.cpu")
         if random is None or random.dtype != torch.uint8:
             raise CelloquyError("the resume state is damaged: it has no random state")

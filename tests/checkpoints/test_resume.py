@@ -21,7 +21,7 @@ from checkpoints import trainer
 from checkpoints.files import load_tensors
 from checkpoints.interrupt import Interrupted
 from checkpoints.progress import Reporter
-from checkpoints.resume import FILE
+from checkpoints.resume import BEFORE, FILE
 
 Train = Callable[..., Path]
 Events = Callable[..., list[dict[str, Any]]]
@@ -184,8 +184,9 @@ def test_without_a_run_there_is_nothing_to_resume(small_train: Train) -> None:
 def test_a_damaged_resume_state_is_one_line(small_train: Train, tmp_path: Path, damage: Any) -> None:
     with pytest.raises(Interrupted):
         small_train(reporter=Stopper(30))
-    file = tmp_path / "checkpoints" / "tiny.lstm.run" / FILE
-    file.write_bytes(damage(file.read_bytes()))
+    for name in (FILE, BEFORE):
+        file = tmp_path / "checkpoints" / "tiny.lstm.run" / name
+        file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(CelloquyError) as caught:
         small_train(resume=True)
     assert "\n" not in str(caught.value)
@@ -220,9 +221,9 @@ def test_saving_is_as_often_as_promised(small_train: Train, monkeypatch: pytest.
     saves: list[int] = []
     save = trainer.Trainer.save
 
-    def counted(run: trainer.Trainer) -> None:
+    def counted(run: trainer.Trainer, *how: Any) -> None:
         saves.append(run.done.step)
-        save(run)
+        save(run, *how)
 
     monkeypatch.setattr(trainer.Trainer, "save", counted)
     small_train()

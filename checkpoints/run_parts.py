@@ -1,0 +1,42 @@
+"""What a training run is made of, beside the model and the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from checkpoints.batches import SequentialBatches
+from checkpoints.progress import Reporter
+from checkpoints.runlog import RunLog
+from checkpoints.threads import ThreadWatch
+from checkpoints.tokenizers import Tokenizer
+from checkpoints.validation import CheckpointWriter, Validation
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How a run computes: the kind of device, the precision of the products, the number of threads."""
+
+    device: str
+    precision: str
+    threads: ThreadWatch
+
+    def to_json(self) -> dict[str, Any]:
+        """What the resume state keeps of it."""
+        return {"device": self.device, "precision": self.precision, "threads": self.threads.threads}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Data, files and display of a run;"""
+
+    batches: SequentialBatches
+    validation: Validation | None
+    tokenizer: Tokenizer
+    writer: CheckpointWriter
+    log: RunLog
+    reporter: Reporter
+    resume_file: Path
+    machine: Machine
+    fingerprint: str

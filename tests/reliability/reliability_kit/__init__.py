@@ -1,0 +1,1 @@
+"""What the reliability tests share: children that can be killed, mutations of checkpoint files, a count of attempts."""

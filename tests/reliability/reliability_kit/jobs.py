@@ -1,0 +1,209 @@
+"""What the killed children do: train a tiny model, with faults planted in the writing of files.
+
+A job is a JSON object: ``folder`` (its working folder), ``train`` (options of ``checkpoints.train.train``, with the
+corpus under ``corpus``), and faults: ``save_seconds`` between two saves, ``die_at`` (the process kills itself as it
+comes to the n-th place where a file is touched), ``refuse_at`` with ``errno`` (the n-th such place is refused by the
+operating system, and every later one where ``for_good``), ``clock`` (seconds by which the wall clock jumps back at
+every look), ``poison_at`` (the weights become NaN
+after these steps, once each), ``poison_always`` (after every step), ``pause`` (seconds that every step lasts longer),
+``slow_sync`` (seconds that bringing a file onto the disk lasts longer), ``count`` (the number of places where files
+are touched is written to ``places.txt`` at the end).
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ERROR, DONE = 1, 0
+
+
+def run(job: dict[str, Any]) -> int:
+    """Do the job as the command line would; the exit status. Failures that are not expected raise."""
+    from cells.errors import CelloquyError
+    from checkpoints.interrupt import Interrupted
+    from checkpoints.progress import Reporter
+    from checkpoints.train import train
+
+    os.chdir(job["folder"])
+    plant(job)
+    try:
+        train(job["corpus"], reporter=Reporter(sys.stderr), **job["train"])
+    except Interrupted as stop:
+        print(f"error: {stop}", file=sys.stderr)
+        return stop.exit_status
+    except CelloquyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    except KeyboardInterrupt:
+        return 130
+    return DONE
+
+
+def plant(job: dict[str, Any]) -> None:
+    """Plant the faults of a job in this process."""
+    from checkpoints import trainer
+
+    trainer.SAVE_SECONDS = job.get("save_seconds", 0.0)
+    _note_steps(trainer.Trainer, Path(job["folder"]) / "steps.txt", job)
+    if job.get("slow_sync"):
+        _slow_down_syncing(job["slow_sync"])
+    if job.get("clock"):
+        _turn_back_the_clock(job["clock"])
+    if "count" in job:
+        places = _Places(0, lambda: None)
+        atexit.register(lambda: Path("places.txt").write_text(str(-places.left), encoding="ascii"))
+    if "die_at" in job:
+        _Places(job["die_at"], lambda: os.kill(os.getpid(), signal.SIGKILL), half=True)
+    if "refuse_at" in job:
+        _Places(job["refuse_at"], _refusal(job["errno"]), for_good=job.get("for_good", False))
+
+
+def _note_steps(trainer: Any, path: Path, job: dict[str, Any]) -> None:
+    """Write the number of each step that is done into a file, for the test to see what was redone."""
+    step, poisoned, always = trainer._step, set(job.get("poison_at", ())), job.get("poison_always")
+
+    def noted(self: Any) -> None:
+        step(self)
+        with open(path, "a", encoding="ascii") as file:
+            file.write(f"{self.done.step}\n")
+        if self.done.step in poisoned or always:
+            poisoned.discard(self.done.step)
+            for parameter in self.parameters:
+                parameter.data.fill_(float("nan"))
+        time.sleep(job.get("pause", 0.0))
+
+    trainer._step = noted
+
+
+def _refusal(number: int) -> Any:
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+class _Places:
+    """Counts the places where files are made, written, synced, renamed or removed, and acts at the n-th."""
+
+    def __init__(self, place: int, act: Any, *, half: bool = False, for_good: bool = False) -> None:
+        from checkpoints import files, runlog
+
+        self.left = place
+        self.act = act
+        self.half = half
+        self.for_good = for_good
+        for name in ("fsync", "replace", "unlink", "link"):
+            setattr(os, name, self._counted(getattr(os, name)))
+        files.open = runlog.open = self._open  # type: ignore[attr-defined]
+
+    def come(self) -> bool:
+        """Count a place; whether it is the one."""
+        self.left -= 1
+        return self.left == 0 or (self.for_good and self.left < 0)
+
+    def _counted(self, function: Any) -> Any:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            if self.come():
+                self.act()
+            return function(*args, **kwargs)
+
+        return counted
+
+    def _open(self, path: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        file = builtins.open(path, mode, *args, **kwargs)  # noqa: SIM115
+        return file if mode == "rb" else _Watched(file, self)
+
+
+class _Watched:
+    """A file whose writing can fail, or end the process, half way."""
+
+    def __init__(self, file: Any, places: _Places) -> None:
+        self._file = file
+        self._places = places
+
+    def write(self, data: bytes) -> int:
+        if self._places.come():
+            if self._places.half:
+                self._file.write(data[: len(data) // 2])
+                self._file.flush()
+            self._places.act()
+        return int(self._file.write(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> _Watched:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+def _slow_down_syncing(seconds: float) -> None:
+    sync = os.fsync
+
+    def slow(descriptor: int) -> None:
+        time.sleep(seconds)
+        sync(descriptor)
+
+    os.fsync = slow
+
+
+def _turn_back_the_clock(seconds: float) -> None:
+    """Every look at the wall clock finds it earlier than the look before."""
+    now, looks = time.time, [0]
+
+    def earlier() -> float:
+        looks[0] += 1
+        return now() - seconds * looks[0]
+
+    time.time = earlier
+
+
+def main() -> None:
+    """Serve jobs: for each line of standard input fork a child, and tell its process id."""
+    import torch._dynamo  # noqa: F401 - torch's optimizers import it late, which takes a second of every child's time
+
+    import checkpoints.session
+    import checkpoints.trainer  # noqa: F401 - the children have everything imported
+
+    print("ready", flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "wait" in request:
+            _, status = os.waitpid(request["wait"], 0)
+            print(json.dumps({"status": os.waitstatus_to_exitcode(status)}), flush=True)
+            continue
+        child = os.fork()
+        if child == 0:
+            _child(request)
+        print(json.dumps({"pid": child}), flush=True)
+
+
+def _child(job: dict[str, Any]) -> None:
+    """In the child: standard error into the job's file, then the job; never returns."""
+    status = 99
+    try:
+        stderr = os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(stderr, 2)
+        status = run(job)
+    finally:
+        if status == 99:
+            import traceback
+
+            traceback.print_exc()
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
