@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from checkpoints.options import TRAIN_OPTIONS
 from plugins.options import Option, OptionSet
 from repl.lab.draw.svg import THEMES
 from repl.lab.variants import CURES
@@ -63,6 +64,44 @@ STEP_OPTIONS = OptionSet(
         Option("at", int, None, "The character to look at, counted from 1; the last if not given.", minimum=1),
         Option("unit", str, "", "Units to show, the first with its equations, as in 3,7,20-31.", metavar="LIST"),
         Option("most", int, 6, "Without --unit: how many of the units that change most.", minimum=1, maximum=1024),
+        *OUTPUT_OPTIONS,
+    )
+)
+
+NEURON_OPTIONS = OptionSet(
+    (
+        _CELL,
+        Option("limit", int, 200_000, "Characters of the text that are read.", minimum=1),
+        Option("most", int, 2, "Units to list for each feature.", minimum=1, maximum=100),
+        Option("show", int, 3, "Features to show as coloured text, the best followed first.", minimum=0),
+        Option("feature", str, (), "Only this feature (repeatable).", multiple=True, metavar="NAME"),
+        *OUTPUT_OPTIONS,
+    )
+)
+
+_NOT_COMPARED = (
+    "name",
+    "cell",
+    "out",
+    "resume",
+    "allow_changed_corpus",
+    "from",
+    "recipe",
+    "sample_every",
+    "cell_option",
+)
+"""Options of ``celloquy train`` that have no place where every cell is trained from nothing in the same way."""
+
+COMPARED_OPTIONS = OptionSet(option for option in TRAIN_OPTIONS if option.key not in _NOT_COMPARED)
+"""The conditions of a comparison, the same for every cell."""
+
+COMPARE_OPTIONS = OptionSet(
+    (
+        Option("cell", str, "rnn,lstm,gru", "Cells to compare, separated by commas."),
+        Option("seeds", int, 1, "Runs of each cell, with the seeds from --seed on; several give a band.", minimum=1),
+        Option("keep", str, None, "Keep the checkpoints and logs in this folder.", metavar="DIR"),
+        Option("sample", int, 120, "Characters of the sample of each cell, 0 for none.", minimum=0, maximum=10_000),
+        *COMPARED_OPTIONS,
         *OUTPUT_OPTIONS,
     )
 )
