@@ -80,12 +80,14 @@ def _without_blank(text: str, end: str) -> str:
     return (longest or " ").join(line for line in lines if line)
 
 
-def read_dialogues(paths: Sequence[str | Path], template: Template | None = None) -> Corpus:
+def read_dialogues(
+    paths: Sequence[str | Path], template: Template | None = None, encoding: str = "utf-8", errors: str = "strict"
+) -> Corpus:
     """Conversations in JSON Lines, ``{"turns": ["…", "…"]}`` a line, as one text to train on.
 
     Raises CelloquyError for what :func:`read_corpus` refuses, and for a line that is not such an object, by its number.
     """
-    raw = read_corpus(paths)
+    raw = read_corpus(paths, encoding, errors)
     template = template or Template()
     text = "".join(template.conversation(turns) for turns in _conversations(raw.text, str(paths[0])))
     return Corpus.from_text(text, raw.files)

@@ -18,6 +18,13 @@ TRAIN_OPTIONS = OptionSet(
         Option("name", str, None, "Name of the checkpoints: NAME.CELL.safetensors."),
         Option("cell", str, "lstm", "Cells to train, one after the other, separated by commas."),
         Option("out", str, "./checkpoints", "Folder for the checkpoints.", metavar="DIR"),
+        Option(
+            "format",
+            "choice",
+            "text",
+            'What the corpus is: text, or dialogues in JSON Lines, {"turns": ["…", "…"]} a line.',
+            choices=("text", "dialog"),
+        ),
         Option("hidden", int, 512, "Units in each layer.", minimum=1, maximum=65536),
         Option("layers", int, 1, "Recurrent layers.", minimum=1, maximum=256),
         Option("embed", int, 0, "Size of the token embedding, 0 for the hidden size.", minimum=0, maximum=65536),
@@ -114,6 +121,7 @@ class TrainOptions:
     name: str
     cell: str
     out: str
+    format: str
     hidden: int
     layers: int
     embed: int

@@ -19,6 +19,7 @@ from cells.model import LanguageModel, ModelConfig
 from checkpoints.batches import BatchSize, SequentialBatches, Tokens, fitting_batch, split_text
 from checkpoints.corpus import Corpus, read_corpus
 from checkpoints.device import choose_device, choose_precision
+from checkpoints.dialog import Template, read_dialogues
 from checkpoints.files import make_folder
 from checkpoints.header import Header
 from checkpoints.interrupt import Interrupted
@@ -82,7 +83,7 @@ class TrainingSession:
         self.registry = registry
         self.paths = paths
         self.reporter = reporter
-        self._encoding, self._errors = "utf-8", "strict"
+        self._format, self._encoding, self._errors = "text", "utf-8", "strict"
         self._corpus: Corpus | None = None
         self._texts: dict[str, Text] = {}
 
@@ -90,7 +91,10 @@ class TrainingSession:
     def corpus(self) -> Corpus:
         """The corpus, read when it is first needed."""
         if self._corpus is None:
-            self._corpus = read_corpus(self.paths, self._encoding, self._errors)
+            if self._format == "dialog":
+                self._corpus = read_dialogues(self.paths, None, self._encoding, self._errors)
+            else:
+                self._corpus = read_corpus(self.paths, self._encoding, self._errors)
         return self._corpus
 
     def train_all(self, plans: list[dict[str, Any]], again: str) -> list[Path]:
@@ -99,7 +103,8 @@ class TrainingSession:
             for values in plans:
                 held.enter_context(_lock(TrainOptions.from_values(values)))
             runs = [self._prepare(values) for values in plans]
-            self._encoding, self._errors = runs[0].options.encoding, runs[0].options.errors
+            first = runs[0].options
+            self._format, self._encoding, self._errors = first.format, first.encoding, first.errors
             if any(values.get("resume") for values in plans) and not any(run.resume for run in runs):
                 raise CelloquyError(f"nothing to resume: there is no {runs[0].folder / FILE}; start without --resume")
             return self._train_each(runs, again)
@@ -258,6 +263,12 @@ class TrainingSession:
         self.reporter.close()
         self.reporter.note(f"{run.name}: {_outcome(trainer)}{run.path}")
 
+    def _template(self, run: CellRun) -> dict[str, Any] | None:
+        """How dialogues stand in the text that the model learned: its own way, or that of what it started from."""
+        if run.options.format == "dialog":
+            return Template().to_json()
+        return run.start.header.template if run.start else None
+
     def _header(self, run: CellRun, text: Text, model: LanguageModel) -> Header:
         entry = self.registry.cells[run.options.cell]
         return Header(
@@ -283,7 +294,7 @@ class TrainingSession:
             },
             recipe=run.options.recipe_values(),
             celloquy=_version(),
-            template=run.start.header.template if run.start else None,
+            template=self._template(run),
         )
 
 

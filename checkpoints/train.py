@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from plugins.registry import Registry
 
 FIXED_KEYS = (
-    *("hidden", "layers", "embed", "tokens", "residual", "norm", "tie", "init", "cell_option"),
+    *("format", "hidden", "layers", "embed", "tokens", "residual", "norm", "tie", "init", "cell_option"),
     *("bptt", "batch", "val", "seed", "optimizer", "store", "from"),
 )
 """Options that a run keeps from its beginning to its end, resumed or not."""
