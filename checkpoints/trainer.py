@@ -327,7 +327,7 @@ class Trainer:
             often = f", although the learning rate was halved {gone.lowered} times" if gone.lowered else ""
             kept = "the last good checkpoint is kept" if gone.best_step else "nothing was overwritten"
             advice = "Try a lower --lr, a --warmup, or --precision fp32"
-            raise Diverged(f"{problem}{often}; {kept}. {advice}") from problem
+            raise Diverged(f"cell {self.model.cell.label}: {problem}{often}; {kept}. {advice}") from problem
         spent = self.seconds()
         self.restore(self._last_good(gone.step))
         done = self.done
