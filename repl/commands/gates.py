@@ -35,7 +35,9 @@ def command(name: str, text: str | None, **parameters: Any) -> None:
     from checkpoints.loading import load_checkpoint
     from repl.lab.gates import gate_lab
     from repl.lab.reading import given_text, tokens_of
+    from repl.text_model import OneThread
 
     loaded = load_checkpoint(name, values["cell"], registry)
-    picture, data = gate_lab(loaded, tokens_of(loaded, given_text(text)), values)
+    with OneThread():
+        picture, data = gate_lab(loaded, tokens_of(loaded, given_text(text)), values)
     emit(picture, data, values)

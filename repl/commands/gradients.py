@@ -34,6 +34,8 @@ def command(name: str | None, **parameters: Any) -> None:
     check_output(values)
     registry = current_program().registry()
     from repl.lab.gradient_lab import gradient_lab
+    from repl.text_model import OneThread
 
-    picture, data = gradient_lab(name, options, values, registry)
+    with OneThread():
+        picture, data = gradient_lab(name, options, values, registry)
     emit(picture, data, values)

@@ -36,7 +36,9 @@ def command(name: str, corpus: tuple[Path, ...], **parameters: Any) -> None:
     from checkpoints.corpus import read_corpus
     from checkpoints.loading import load_checkpoint
     from repl.lab.neurons import neuron_lab
+    from repl.text_model import OneThread
 
     text = read_corpus(corpus).text
-    picture, data = neuron_lab(load_checkpoint(name, values["cell"], registry), text, values)
+    with OneThread():
+        picture, data = neuron_lab(load_checkpoint(name, values["cell"], registry), text, values)
     emit(picture, data, values)

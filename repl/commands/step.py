@@ -36,7 +36,9 @@ def command(name: str, text: str | None, **parameters: Any) -> None:
     from checkpoints.loading import load_checkpoint
     from repl.lab.reading import given_text, tokens_of
     from repl.lab.step import step_lab
+    from repl.text_model import OneThread
 
     loaded = load_checkpoint(name, values["cell"], registry)
-    picture, data = step_lab(loaded, tokens_of(loaded, given_text(text)), values)
+    with OneThread():
+        picture, data = step_lab(loaded, tokens_of(loaded, given_text(text)), values)
     emit(picture, data, values)

@@ -9,18 +9,12 @@ import pytest
 import torch
 
 from cells.errors import UsageError
-from plugins.registry import load_plugins
 from repl.lab.gradients import measure, per_step, random_tokens, row_norms
 from repl.lab.jacobian import jacobian_products, largest_singular_value, vector_jacobian
 from repl.lab.replay import replay
 from repl.lab.variants import CURES, VOCABULARY, Variant, build, combinations
 
 LENGTH = 120
-
-
-@pytest.fixture(scope="module")
-def registry():
-    return load_plugins()
 
 
 def study(registry, variant, *, hidden=32, length=LENGTH, batch=4, seed=3, jacobian=False):

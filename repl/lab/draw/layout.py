@@ -9,7 +9,7 @@ from repl.lab.draw.marks import cells, wrapped
 from repl.lab.draw.picture import ColouredText, HeatMap, LineChart, Lines, Panel, Picture, Table
 from repl.lab.draw.scene import Label, Scene
 from repl.lab.draw.terminal import numeric_columns
-from repl.visible import visible
+from repl.visible import one_line, visible
 
 WIDTH = 1040.0
 EDGE = 28.0
@@ -22,7 +22,7 @@ PITCH = 0.62
 
 def lay_out(picture: Picture) -> Scene:
     """Every panel below the one before, at one width."""
-    scene = Scene(WIDTH, visible(picture.title), visible(picture.note))
+    scene = Scene(WIDTH, one_line(picture.title), visible(picture.note))
     y = EDGE
     if picture.title:
         scene.add(Label(EDGE, y + 18, scene.title, 20, bold=True))
@@ -33,7 +33,7 @@ def lay_out(picture: Picture) -> Scene:
     for panel in picture.panels:
         y += 14
         if panel.title:
-            scene.add(Label(EDGE, y + 13, visible(panel.title), 15, bold=True))
+            scene.add(Label(EDGE, y + 13, one_line(panel.title), 15, bold=True))
             y += 28
         y = _panel(scene, panel, y)
     scene.height = y + EDGE
@@ -60,7 +60,7 @@ def _panel(scene: Scene, panel: Panel, y: float) -> float:
 
 def _table(scene: Scene, table: Table, y: float) -> float:
     size = 13.0
-    rows = [[visible(cell).replace("\n", "↵") for cell in row] for row in (table.header, *table.rows)]
+    rows = [[one_line(cell) for cell in row] for row in (table.header, *table.rows)]
     widths = [max(cells(cell) for cell in column) * size * PITCH for column in zip(*rows, strict=True)]
     right = numeric_columns(table)
     for number, row in enumerate(rows):

@@ -9,7 +9,7 @@ from repl.lab.draw.colours import DASHES, FAINT, GRID, SERIES, style_of
 from repl.lab.draw.marks import cells
 from repl.lab.draw.picture import LineChart, Series
 from repl.lab.draw.scene import Area, Dot, Label, Scene, Stroke
-from repl.visible import visible
+from repl.visible import one_line
 
 HEIGHT = 330.0
 LEFT = 62.0
@@ -19,12 +19,12 @@ LINE = 17.0
 
 def lay_chart(scene: Scene, chart: LineChart, x: float, y: float, width: float) -> float:
     """Lay the chart; returns the y below it."""
-    names = [visible(series.label) for series in chart.series]
+    names = [one_line(series.label) for series in chart.series]
     right = min(max((cells(name) for name in names), default=0) * 7.4 + 44, width * 0.4)
     x_axis, y_axis = axes_of(chart)
     frame = _Frame(x + LEFT, y + 30, width - LEFT - right, max(HEIGHT, len(names) * LINE), x_axis, y_axis)
-    scene.add(Label(x, y + 11, chart.y_label, 12, FAINT))
-    _grid(scene, frame, chart.x_label)
+    scene.add(Label(x, y + 11, one_line(chart.y_label), 12, FAINT))
+    _grid(scene, frame, one_line(chart.x_label))
     for number, series in enumerate(chart.series):
         _curve(scene, frame, series, number, chart.markers)
     _names(scene, frame, chart.series, names)

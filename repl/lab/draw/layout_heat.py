@@ -9,6 +9,7 @@ from repl.lab.draw.marks import bands, cells, mark
 from repl.lab.draw.picture import ColouredText, HeatMap, Scale
 from repl.lab.draw.scene import Box, Label, Scene
 from repl.lab.draw.terminal_heat import named_scales, rows_of
+from repl.visible import one_line
 
 CELL = 10.5
 """Width of one terminal cell's worth of text."""
@@ -28,11 +29,11 @@ def lay_heat(scene: Scene, heat: HeatMap, x: float, y: float, width: float) -> f
             scene.add(Label(middle, y + 12, labels[column], 12, anchor="middle", mono=True))
         y += 19
         for group in heat.groups:
-            scene.add(Label(x, y + 11, group.title, 12, FAINT, bold=True))
+            scene.add(Label(x, y + 11, one_line(group.title), 12, FAINT, bold=True))
             y += 17
             for label, values in zip(group.rows, group.values, strict=True):
                 if row_height >= ROW:
-                    scene.add(Label(x + LEFT - 8, y + 10.5, label, 11, FAINT, "end"))
+                    scene.add(Label(x + LEFT - 8, y + 10.5, one_line(label), 11, FAINT, "end"))
                 for column in band:
                     paint = value_paint(values[column], group.scale)
                     scene.add(Box(starts[column], y, widths[column] * CELL, row_height, paint))

@@ -11,7 +11,7 @@ from repl.lab.draw.marks import cells, fit, wrapped
 from repl.lab.draw.picture import ColouredText, HeatMap, LineChart, Lines, Panel, Picture, Table
 from repl.lab.draw.terminal_chart import chart_lines
 from repl.lab.draw.terminal_heat import heat_lines, text_lines
-from repl.visible import visible
+from repl.visible import one_line, visible
 
 NARROWEST = 20
 
@@ -19,13 +19,17 @@ NARROWEST = 20
 def picture_lines(picture: Picture, width: int, colour: bool, theme: str = "dark") -> list[Text]:
     """Every line of a picture; none is wider than ``width`` cells unless a table's columns need it."""
     width = max(width, NARROWEST)
-    lines = [Text(visible(picture.title), style="bold")] if picture.title else []
+    lines = [Text(one_line(picture.title), style="bold")] if picture.title else []
     lines += [Text(line, style="dim") for line in wrapped(visible(picture.note), width) if line]
     for panel in picture.panels:
         lines.append(Text())
         if panel.title:
-            lines.append(Text(visible(panel.title), style="bold"))
-        lines += _panel(panel, width, colour, theme)
+            lines.append(Text(one_line(panel.title), style="bold"))
+        drawn = _panel(panel, width, colour, theme)
+        for line in drawn:
+            if not isinstance(panel, Table):  # a table that is too wide is better broken than cut
+                line.truncate(width)
+        lines += drawn
     return lines
 
 
@@ -44,7 +48,7 @@ def _panel(panel: Panel, width: int, colour: bool, theme: str) -> list[Text]:
 
 def table_lines(table: Table) -> list[Text]:
     """Headings, then rows; two blanks between columns."""
-    rows = [[visible(cell).replace("\n", "↵") for cell in row] for row in (table.header, *table.rows)]
+    rows = [[one_line(cell) for cell in row] for row in (table.header, *table.rows)]
     widths = [max(cells(cell) for cell in column) for column in zip(*rows, strict=True)]
     right = numeric_columns(table)
     lines = []

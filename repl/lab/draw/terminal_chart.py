@@ -11,8 +11,12 @@ from repl.lab.draw.braille import Canvas
 from repl.lab.draw.colours import TERMINAL, style_of
 from repl.lab.draw.marks import cells, fit
 from repl.lab.draw.picture import LineChart, Series
+from repl.visible import one_line
 
 ROWS = 14
+MOST_BANDS = 4
+"""With more curves than these their bands would hide them."""
+
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DASHES = ((1, 0), (3, 3), (1, 3))
 
@@ -27,7 +31,7 @@ def chart_lines(chart: LineChart, width: int, rows: int = ROWS) -> list[Text]:
     for number, series in enumerate(chart.series):
         _draw(canvas, series, number, x_axis, y_axis, len(chart.series))
     at_row = {round((1 - y_axis.place(value)) * (rows - 1)): label for value, label in y_ticks}
-    lines = [Text(" " * margin + chart.y_label, style="dim")]
+    lines = [Text(" " * margin + one_line(chart.y_label), style="dim")]
     for number in range(rows):
         label = at_row.get(number)
         line = Text(f"{label or '':>{margin - 1}} {'┤' if label else '│'}", style="dim")
@@ -35,13 +39,13 @@ def chart_lines(chart: LineChart, width: int, rows: int = ROWS) -> list[Text]:
             line.append(character, style="not dim" if owner is None else f"not dim {colours[owner]}")
         line.rstrip()
         lines.append(line)
-    lines += _x_axis(chart.x_label, x_axis, margin, canvas.columns)
+    lines += _x_axis(one_line(chart.x_label), x_axis, margin, canvas.columns)
     return lines + _legend(chart.series, width)
 
 
 def _draw(canvas: Canvas, series: Series, number: int, x_axis: Axis, y_axis: Axis, count: int) -> None:
     on, off = DASHES[style_of(series, number)[1]]
-    for edge in (series.low, series.high):
+    for edge in (series.low, series.high) if count <= MOST_BANDS else ():
         for run in runs(_points(series.x, edge, x_axis, y_axis)):
             canvas.line(run, number, 1, 5)
     for run in runs(_points(series.x, series.y, x_axis, y_axis)):
@@ -76,7 +80,7 @@ def _x_axis(label: str, axis: Axis, margin: int, columns: int) -> list[Text]:
 def _legend(series: Sequence[Series], width: int) -> list[Text]:
     lines = [Text()]
     for number, one in enumerate(series):
-        entry = f"{LETTERS[number % len(LETTERS)]} {one.label}"
+        entry = f"{LETTERS[number % len(LETTERS)]} {one_line(one.label)}"
         if lines[-1].cell_len and lines[-1].cell_len + cells(entry) + 3 > width:
             lines.append(Text())
         lines[-1].append("   " if lines[-1].cell_len else "")

@@ -9,6 +9,7 @@ from rich.text import Text
 from repl.lab.draw.colours import ink_on, ramp
 from repl.lab.draw.marks import bands, cells, fit, mark
 from repl.lab.draw.picture import ColouredText, HeatGroup, HeatMap, Scale
+from repl.visible import one_line
 
 SHADES = " ░▒▓█"
 """0 to the top of a scale, without colour."""
@@ -40,7 +41,7 @@ def heat_lines(heat: HeatMap, width: int, colour: bool, theme: str = "dark") -> 
             heading.append(fit(labels[column], widths[column]))
         lines.append(heading)
         for group in heat.groups:
-            lines.append(Text(fit(group.title, width).rstrip(), style="dim"))
+            lines.append(Text(fit(one_line(group.title), width).rstrip(), style="dim"))
             lines += _group(group, band, widths, margin, colour, theme)
     return [*lines, *scale_lines(named_scales(heat), colour, theme)]
 
@@ -49,14 +50,14 @@ def named_scales(heat: HeatMap) -> dict[Scale, str]:
     """Each different scale of a map, and the groups that are coloured by it."""
     found: dict[Scale, list[str]] = {}
     for group in heat.groups:
-        found.setdefault(group.scale, []).append(group.title.split(",")[0].split(" ")[0])
+        found.setdefault(group.scale, []).append(one_line(group.title).split(",")[0].split(" ")[0])
     return {scale: ", ".join(names) for scale, names in found.items()}
 
 
 def _group(group: HeatGroup, band: range, widths: Sequence[int], margin: int, colour: bool, theme: str) -> list[Text]:
     lines = []
     for label, values in zip(group.rows, group.values, strict=True):
-        line = Text(fit(label.rjust(margin - 1), margin))
+        line = Text(fit(one_line(label).rjust(margin - 1), margin))
         for column in band:
             line.append_text(_cell(values[column], group.scale, widths[column], colour, theme))
         lines.append(line)
