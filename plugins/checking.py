@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +55,11 @@ def _same(source: str, path: Path) -> bool:
     return source.endswith(".py") and Path(source).absolute() == path.absolute()
 
 
-def check_registered(registry: Registry, name: str, options: Mapping[str, Any] | None = None) -> Report:
+def check_registered(
+    registry: Registry, name: str, options: Mapping[str, Any] | None = None, checks: Iterable[str] | None = None
+) -> Report:
     """The conformance report of a registered cell with the given options and the registry's kernels."""
     from plugins.conformance.kit import check_cell
 
     cell = registry.create_cell(name, options, fenced=False)
-    return check_cell(cell, kernel_hooks=registry.kernel_hooks())
+    return check_cell(cell, checks, kernel_hooks=registry.kernel_hooks())

@@ -44,17 +44,17 @@ from celloquy import Cell
 
 
 class $class_name(Cell):
-    """u = sigmoid(z_u); h' = u h + (1 - u) tanh(z_c), with z = W x + R h + b. (Author, year.)"""
+    """f = sigmoid(z_f); h' = f h + (1 - f) tanh(z_g), with z = W x + R h + b. (Author, year.)"""
 
-    input = "uc"               # the gates fed by W x + b
-    recurrent = {"h": "uc"}    # a matrix R.h -> the gates it feeds
+    input = "fg"               # the gates fed by W x + b
+    recurrent = {"h": "fg"}    # a matrix on the state -> the gates it feeds
     state = {"h": 0.0}         # what is remembered -> its initial value; the first is the output
-    bias = {"u": 1.0}          # gates whose bias does not start at 0
+    bias = {"f": 1.0}          # gates whose bias does not start at 0
 
     def step(self, x, s, R, p):
         z = x + R.h(s.h)
-        u = sigmoid(z.u)
-        return {"h": u * s.h + (1 - u) * tanh(z.c)}
+        f = sigmoid(z.f)
+        return {"h": f * s.h + (1 - f) * tanh(z.g)}
 ''',
     "tests/test_$package.py": '''\
 """The conformance kit, one check a test."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from cells.cell import Cell
-from cells.errors import CelloquyError
+from cells.errors import CelloquyError, UsageError
 from plugins.conformance.affinity import affine_is_affine
 from plugins.conformance.branches import no_data_dependent_branch
 from plugins.conformance.form import declaration, dtype_and_device, shapes
@@ -69,7 +69,7 @@ def check_cell(
     chosen = tuple(CHECKS) if checks is None else tuple(checks)
     for name in chosen:
         if name not in CHECKS:
-            raise CelloquyError(f"there is no check {name!r}; there are: {', '.join(CHECKS)}")
+            raise UsageError(f"there is no check {name!r}; there are: {', '.join(CHECKS)}")
     if not chosen:
         raise CelloquyError("no check was run; a cell is right only if something was checked")
     subject = _subject(cell, kernel_hooks)

@@ -59,7 +59,9 @@ class Report:
         if self.failed:
             names = ", ".join(outcome.check for outcome in self.failed)
             return f"cell {self.cell}: {len(self.failed)} of {ran} checks failed: {names}"
-        return f"cell {self.cell}: all {ran} checks passed"
+        if not ran:
+            return f"cell {self.cell}: no check applies"
+        return f"cell {self.cell}: {f'all {ran} checks' if ran > 1 else '1 check'} passed"
 
     def raise_for_failures(self) -> None:
         """Raise a CelloquyError with the first failure's message unless the cell conforms."""

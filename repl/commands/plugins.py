@@ -73,9 +73,10 @@ def new_plugin(ctx: click.Context, name: str, into: str, as_json: bool) -> None:
 @click.option(
     "--cell-option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the cell (repeatable)."
 )
+@click.option("--only", multiple=True, metavar="CHECK", help="Run this check alone (repeatable).")
 @json_flag
 @click.pass_context
-def check_plugin(ctx: click.Context, name: str, options: tuple[str, ...], as_json: bool) -> None:
+def check_plugin(ctx: click.Context, name: str, options: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> None:
     """Run the conformance kit on a cell, a plugin or a file."""
     from plugins.checking import cells_of, check_registered
 
@@ -83,7 +84,7 @@ def check_plugin(ctx: click.Context, name: str, options: tuple[str, ...], as_jso
     values = dict(_pair(option) for option in options)
     reports = []
     for cell in cells_of(registry, name):
-        report = check_registered(registry, cell, values)
+        report = check_registered(registry, cell, values, only or None)
         reports.append(report)
         if not as_json:
             _show(None, str(report).splitlines(), False)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import sysconfig
 import textwrap
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 WriteFile = Callable[[str, str], Path]
 Install = Callable[..., None]
@@ -72,3 +78,20 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 def good_plugin() -> str:
     """The text of a plugin that brings the cell ``swirl``."""
     return textwrap.dedent(GOOD)
+
+
+@pytest.fixture(scope="session")
+def make_environment() -> Callable[[Path], Path]:
+    """Make a fresh virtual environment that borrows this one's packages; returns its interpreter."""
+
+    def make(home: Path) -> Path:
+        venv.create(home, with_pip=False, symlinks=os.name != "nt")
+        interpreter = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+        asked = [str(interpreter), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        site = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        lent = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+        lines = [str(ROOT), *(f"import site; site.addsitedir({path!r})" for path in sorted(lent))]
+        Path(site, "lent.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return interpreter
+
+    return make

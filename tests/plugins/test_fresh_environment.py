@@ -11,8 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
-import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +18,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "terminal"))
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXT = "to be, or not to be, that is the question: whether it is nobler in the mind\n" * 40
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -35,17 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def python(folder: Path) -> Path:
+def python(folder: Path, make_environment: Callable[[Path], Path]) -> Path:
     """The interpreter of a fresh virtual environment that borrows this one's packages."""
-    home = folder / "environment"
-    venv.create(home, with_pip=False, symlinks=os.name != "nt")
-    interpreter = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-    asked = [str(interpreter), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    site = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    lent = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    lines = [f"import site; site.addsitedir({path!r})" for path in sorted(lent)]
-    Path(site, "lent.pth").write_text("\n".join([str(ROOT), *lines]) + "\n", encoding="utf-8")
-    return interpreter
+    return make_environment(folder / "environment")
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,20 @@ def test_check_takes_options_of_the_cell(run: Run) -> None:
     assert run("check", "rnn", "--cell-option", "activation").exit_code == 2
 
 
+def test_check_runs_only_what_is_asked_for(run: Run) -> None:
+    result = run("check", "gru", "--only", "declaration", "--only", "purity")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["cell", "declaration", "purity"]
+    wrong = run("check", "gru", "--only", "spelling")
+    assert wrong.exit_code == 2
+    assert "there is no check 'spelling'; there are: declaration" in wrong.stderr
+
+
+def test_check_that_applies_to_nothing_is_no_success(run: Run) -> None:
+    result = run("check", "gru", "--only", "affine")
+    assert result.exit_code == 1
+    assert "no check applies" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
