@@ -9,7 +9,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 from rich.console import Console
@@ -155,9 +155,8 @@ def test_text_on_any_step_of_a_ramp_can_be_read():
     st.integers(2, 12),
 )
 def test_ticks_stand_within_the_axis_in_order(low, span, most):
+    assume(span > 1e-5 * abs(low))  # nearer ones are beyond what a float can hold between them
     axis = Axis(low, low + span)
-    if not axis.low < axis.high:
-        return
     values = [value for value, _ in axis.ticks(most)]
     assert values == sorted(values)
     assert all(-1e-6 <= axis.place(value) <= 1 + 1e-6 for value in values)
