@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def _nobody(message: str) -> None:
+    return None
 
 
 @dataclass
@@ -128,6 +132,7 @@ class SamplerEntry:
         distribution: str = "",
         distribution_version: str = "",
         builtin: bool = False,
+        notice: Callable[[str], None] = _nobody,
     ) -> None:
         check_target(target, Sampler)
         lazy = isinstance(target, str)
@@ -141,6 +146,8 @@ class SamplerEntry:
         self.target = target
         self.builtin = builtin
         self._loaded: Sampler | None = None
+        self._notice = notice
+        self._complained = False
         self._check()
 
     def _check(self) -> None:
@@ -184,16 +191,26 @@ class SamplerEntry:
 
     def transform(self, logits: Tensor, values: Mapping[str, Any], streams: Sequence[Stream]) -> Tensor:
         """The sampler's new logits [B, V]; a CelloquyError names it if they are not that, or leave no token."""
-        with Blame(f"sampler {self.label}"):
+        with self._fence() as fence:
             new = self.sampler.transform(logits, values, streams)
             if not self.builtin:
                 _check_logits(new, logits)
-            return new
+        self._complain(fence.printed)
+        return new
 
     def observe(self, token: int, surprise: float, values: Mapping[str, Any], stream: Stream) -> None:
         """Tell the sampler of a drawn token."""
-        with Blame(f"sampler {self.label}"):
+        with self._fence() as fence:
             self.sampler.observe(token, surprise, values, stream)
+        self._complain(fence.printed)
+
+    def _fence(self) -> Blame:
+        return Blame(f"sampler {self.label}", quiet=True)
+
+    def _complain(self, printed: bool) -> None:
+        if printed and not self._complained:
+            self._complained = True
+            self._notice(f"sampler {self.label} prints to standard output; the text is left out")
 
 
 def _check_logits(new: Any, old: Tensor) -> None:

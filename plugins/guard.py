@@ -89,14 +89,24 @@ class Guard:
 
 
 class Blame:
-    """``with Blame(who): …`` turns whatever the block raises into a CelloquyError that begins with ``who``."""
+    """``with Blame(who): …`` turns whatever the block raises into a CelloquyError that begins with ``who``.
 
-    def __init__(self, who: str) -> None:
+    What the block prints to standard output goes to standard error or, if it is ``quiet``, nowhere; ``printed`` says
+    whether it did.
+    """
+
+    def __init__(self, who: str, quiet: bool = False) -> None:
         self._who = who
-        self._divert = Divert(sys.stderr)
+        self._divert = Divert(None if quiet else sys.stderr)
 
-    def __enter__(self) -> None:
+    @property
+    def printed(self) -> bool:
+        """Whether the block printed."""
+        return self._divert.printed
+
+    def __enter__(self) -> Blame:
         self._divert.__enter__()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -205,6 +205,7 @@ class Registry:
                     distribution=info.distribution,
                     distribution_version=info.distribution_version,
                     builtin=info.builtin,
+                    notice=self.notice,
                 )
                 self._check_sampler(entry)
             except CelloquyError as error:
