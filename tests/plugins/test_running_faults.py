@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from plugins.registry import set_default_registry
+from repl.app import Start, make_session
 from repl.cli import cli
+from repl.events import Note
+from repl.registration import load_registry
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "terminal"))
 
 Run = Callable[..., Result]
 
@@ -156,6 +164,45 @@ def test_cell_with_other_states_or_gates_than_its_checkpoint_is_refused(run: Run
     result = run("generate", "t.swirl", "-p", "to", "-n", "5", "--plugin", "swirl.py")
     assert result.exit_code == 1
     assert result.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_cell_that_fails_in_the_repl_is_named_and_the_others_write_on(run: Run, plugin: Any, tmp_path: Path) -> None:
+    from terminal_kit.harness import CTRL_D, ENTER, ESC, RIGHT, Terminal
+
+    assert train(run, "swirl,lstm", plugin()).exit_code == 0
+    plugin("print(h); raise ValueError('no')")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "celloquy", "repl", "t.lstm", "-n", "0", "--plugin", "swirl.py"]
+    terminal = Terminal(command, environment, tmp_path, columns=120)
+    try:
+        terminal.wait(lambda: "ready" in terminal.status)
+        terminal.line("to be")
+        terminal.wait(lambda: "streaming" in terminal.status)
+        terminal.send(RIGHT)
+        terminal.wait(lambda: "swirl (swirl.py): step raised ValueError: no" in terminal.everything.replace("\n", ""))
+        terminal.send(ESC)
+        terminal.line("/cell lstm")
+        terminal.wait(lambda: "t.lstm" in terminal.status)
+        before = len(terminal.everything)
+        terminal.send(ENTER)
+        terminal.wait(lambda: "streaming" in terminal.status and len(terminal.everything) > before + 50)
+        terminal.send(ESC)
+        terminal.wait(lambda: "ready" in terminal.status)
+        terminal.send(CTRL_D)
+        assert terminal.leave() == 0
+    finally:
+        terminal.close()
+
+
+def test_what_a_plugin_is_caught_at_is_a_note_on_the_live_screen(run: Run, plugin: Any) -> None:
+    assert train(run, "swirl", plugin()).exit_code == 0
+    registry = load_registry([plugin("print(h); return {'h': h}")])
+    events: list[Any] = []
+    session = make_session(Start("t.swirl", registry=registry), events.append)
+    session.writer.generate("to", length=3)
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert notes.count("cell swirl (swirl.py) prints to standard output in its step; the text is left out") == 1
 
 
 def test_plugin_that_fails_to_load_is_told_and_the_command_works(run: Run, tmp_path: Path) -> None:
