@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+import unicodedata
 from typing import Any, TextIO
+
+CONTROLS = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Categories of characters that are not shown but do something: C0, C1, formats, surrogates, separators."""
+
+JOINERS = "\u00ad\u200b\u200c\u200d\u2060"
+"""Formats that words and emoji are made with; they move nothing."""
 
 PLAIN_SECONDS = 10.0
 """Seconds between the plain lines about training; validations always have theirs."""
@@ -141,9 +148,9 @@ def time_left(seconds: float | None) -> str:
 
 
 def harmless(text: str) -> str:
-    """The text with control characters, which a terminal would obey, made visible; line breaks and tabs stay."""
-    return "".join(c if c in "\n\t" or not _is_control(c) else f"\\x{ord(c):02x}" for c in text)
+    """The text with what a terminal would obey made visible: controls, changes of direction; line breaks, tabs stay."""
+    return "".join(c if c in "\n\t" or not _is_control(c) else ascii(c)[1:-1] for c in text)
 
 
 def _is_control(character: str) -> bool:
-    return character < " " or "\x7f" <= character <= "\x9f"
+    return unicodedata.category(character) in CONTROLS and character not in JOINERS

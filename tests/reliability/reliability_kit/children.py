@@ -76,6 +76,19 @@ class Nursery:
         child = self.start(job)
         return child.wait(), child.said
 
+    def celloquy(
+        self, folder: Path, *arguments: str | bytes | Path, stdin: bytes = b"", **env: str
+    ) -> tuple[int, bytes, str]:
+        """Run the command line in ``folder``: exit status, standard output, standard error."""
+        self.count += 1
+        files = [self.folder / f"stdin.{self.count}", self.folder / f"stdout.{self.count}"]
+        files[0].write_bytes(stdin)
+        argv = [os.fsencode(argument).hex() for argument in arguments]
+        env = {"CELLOQUY_HOME": str(folder / "home"), **env}
+        job = {"folder": str(folder), "argv": argv, "env": env, "files": [str(file) for file in files]}
+        status, said = self.run(job)
+        return status, files[1].read_bytes(), said
+
     def close(self) -> None:
         """End the parent of the children."""
         assert self._process.stdin is not None

@@ -1,6 +1,7 @@
 """What the killed children do: train a tiny model, with faults planted in the writing of files.
 
-A job is a JSON object: ``folder`` (its working folder), ``train`` (options of ``checkpoints.train.train``, with the
+A job is a JSON object. One of the command line has ``argv`` (in hexadecimal, since arguments are bytes), ``env``
+and ``files`` (standard input and output). One that trains has ``folder`` (its working folder), ``train`` (options of ``checkpoints.train.train``, with the
 corpus under ``corpus``), and faults: ``save_seconds`` between two saves, ``die_at`` (the process kills itself as it
 comes to the n-th place where a file is touched), ``refuse_at`` with ``errno`` (the n-th such place is refused by the
 operating system, and every later one where ``for_good``), ``clock`` (seconds by which the wall clock jumps back at
@@ -26,14 +27,36 @@ ERROR, DONE = 1, 0
 
 
 def run(job: dict[str, Any]) -> int:
-    """Do the job as the command line would; the exit status. Failures that are not expected raise."""
+    """Do the job; the exit status. Failures that are not expected raise."""
+    return _command_line(job) if "argv" in job else _train(job)
+
+
+def _command_line(job: dict[str, Any]) -> int:
+    """Run ``celloquy`` with the job's arguments, its standard input and output being files."""
+    from repl.cli import cli
+
+    os.chdir(job["folder"])
+    os.environ.update(job["env"])
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)):
+        os.dup2(os.open(job["files"][number], flags), number)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - those of the parent hold its own input
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    try:
+        cli.main([os.fsdecode(bytes.fromhex(argument)) for argument in job["argv"]])
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    return DONE
+
+
+def _train(job: dict[str, Any]) -> int:
+    """Train as the command line would."""
     from cells.errors import CelloquyError
     from checkpoints.interrupt import Interrupted
     from checkpoints.progress import Reporter
     from checkpoints.train import train
 
     os.chdir(job["folder"])
-    plant(job)
+    _plant(job)
     try:
         train(job["corpus"], reporter=Reporter(sys.stderr), **job["train"])
     except Interrupted as stop:
@@ -47,7 +70,7 @@ def run(job: dict[str, Any]) -> int:
     return DONE
 
 
-def plant(job: dict[str, Any]) -> None:
+def _plant(job: dict[str, Any]) -> None:
     """Plant the faults of a job in this process."""
     from checkpoints import trainer
 
@@ -174,6 +197,9 @@ def main() -> None:
 
     import checkpoints.session
     import checkpoints.trainer  # noqa: F401 - the children have everything imported
+    import repl.cli
+    import repl.generation
+    import repl.generator  # noqa: F401
 
     print("ready", flush=True)
     for line in sys.stdin:
