@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -11,10 +12,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
 
 from plugins.registry import set_default_registry
 from repl.app import Start, make_session
 from repl.cli import cli
+from repl.completion import SlashCompleter
 from repl.events import Note
 from repl.registration import load_registry
 
@@ -213,7 +217,9 @@ def test_plugin_that_fails_to_load_is_told_and_the_command_works(run: Run, tmp_p
     assert (tmp_path / "checkpoints" / "t.lstm.safetensors").exists()
 
 
-def test_sampler_of_a_plugin_appears_as_a_flag_and_acts(run: Run, tmp_path: Path) -> None:
+@pytest.fixture
+def only(tmp_path: Path) -> str:
+    """A plugin file with a sampler of one option."""
     (tmp_path / "only.py").write_text(
         "from celloquy import Option, Sampler, hookimpl\n"
         "class Only(Sampler):\n"
@@ -228,6 +234,10 @@ def test_sampler_of_a_plugin_appears_as_a_flag_and_acts(run: Run, tmp_path: Path
         "    register(Only)\n",
         encoding="utf-8",
     )
+    return "only.py"
+
+
+def test_sampler_of_a_plugin_appears_as_a_flag_and_acts(run: Run, only: str) -> None:
     assert train(run, "lstm").exit_code == 0
     assert "--only" in run("generate", "--help", "--plugin", "only.py").stdout
     assert "--only" in run("repl", "--help", "--plugin", "only.py").stdout
@@ -235,6 +245,24 @@ def test_sampler_of_a_plugin_appears_as_a_flag_and_acts(run: Run, tmp_path: Path
     assert result.exit_code == 0, result.stderr
     assert len(set(result.stdout.rstrip("\n"))) <= 1
     assert run("generate", "t", "--only", "-2", "--plugin", "only.py").exit_code == 2
+
+
+def test_option_of_a_sampler_is_a_command_a_setting_and_part_of_what_is_saved(
+    run: Run, only: str, tmp_path: Path
+) -> None:
+    assert train(run, "lstm").exit_code == 0
+    events: list[Any] = []
+    session = make_session(Start("t.lstm", registry=load_registry([only])), events.append)
+    completer = SlashCompleter(lambda: session)
+    assert "only" in [found.text for found in completer.get_completions(Document("/on"), CompleteEvent())]
+    session.submit("/only 5")
+    session.submit("/set")
+    session.submit("/save talk.celloquy")
+    notes = "\n".join(event.text for event in events if isinstance(event, Note))
+    assert session.writer.settings["only"] == 5
+    assert re.search(r"\bonly\b.*\b5\b", notes)
+    saved = next(path for path in tmp_path.iterdir() if path.name.startswith("talk"))
+    assert re.search(rb'"only": ?5\b', saved.read_bytes())
 
 
 def test_family_keeps_its_other_cells_when_one_is_missing(run: Run, plugin: Any, tmp_path: Path) -> None:
