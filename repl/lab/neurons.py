@@ -192,6 +192,7 @@ def snippet(loaded: Loaded, text: str, follower: Follower) -> ColouredText:
     start = _lively(follower.feature.compute(text))
     line = text.find("\n", start, start + SNIPPET // 2)
     start = start if line < 0 or start == 0 else line + 1
+    start += len(text[start:]) - len(text[start:].lstrip("\n"))
     part = text[max(0, start - WARM_UP) : start + SNIPPET]
     tokens = torch.as_tensor(loaded.tokenizer.encode_array(part), dtype=torch.int64)
     rows, _ = state_rows(loaded, tokens[:, None], None)

@@ -7,13 +7,17 @@ import sys
 import torch
 
 from cells.errors import CelloquyError, UsageError
+from cells.state import State
 from checkpoints.loading import Loaded
 from checkpoints.tokenizers import Tokenizer
 from repl.streams import argument_text, is_terminal, read_input
 from repl.unknown import unknown_warning
 
-LONGEST = 100_000
-"""Tokens of a text that may be looked at unit by unit."""
+LONGEST = 4_000
+"""Tokens of a text that can be drawn, a column each."""
+
+READ_AT_ONCE = 1024
+"""Tokens that are only read, not looked at, are read so many at a time: bounds the memory."""
 
 
 def given_text(text: str | None) -> str:
@@ -29,15 +33,25 @@ def given_text(text: str | None) -> str:
     return text
 
 
-def tokens_of(loaded: Loaded, text: str, longest: int = LONGEST) -> torch.Tensor:
+def tokens_of(loaded: Loaded, text: str, longest: int | None = LONGEST) -> torch.Tensor:
     """The text's tokens [T]; unknown characters are named on standard error. CelloquyError if there are too many."""
     unknown = loaded.tokenizer.unknown_characters(text)
     if unknown:
         print(unknown_warning(loaded.name, unknown), file=sys.stderr)
     tokens = torch.tensor(loaded.tokenizer.encode(text))
-    if len(tokens) > longest:
+    if longest is not None and len(tokens) > longest:
         raise CelloquyError(f"the text has {len(tokens):,} tokens, and at most {longest:,} can be shown")
     return tokens
+
+
+def state_after(loaded: Loaded, tokens: torch.Tensor) -> State:
+    """The state after reading ``tokens`` [T] from the beginning, T from 0."""
+    decoder = loaded.model.decoder()
+    state = decoder.initial_state(1)
+    for part in tokens[:, None].split(READ_AT_ONCE):
+        if len(part):
+            _, state = decoder.run(part, state)
+    return state
 
 
 def pieces_of(tokenizer: Tokenizer, tokens: torch.Tensor) -> list[str]:

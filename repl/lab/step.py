@@ -16,7 +16,7 @@ from repl.lab.draw.marks import mark
 from repl.lab.draw.picture import Lines, Panel, Picture, Table
 from repl.lab.formula import Equation, equations, number
 from repl.lab.gates import MEANINGS
-from repl.lab.reading import chosen_layer, chosen_units, pieces_of
+from repl.lab.reading import chosen_layer, chosen_units, pieces_of, state_after
 from repl.lab.replay import replay
 from repl.lab.trace import StepTrace, trace_step
 
@@ -78,7 +78,7 @@ def record_step(loaded: Loaded, tokens: Tensor, layer: int | None = None, place:
     tokens = tokens[:place]
     index = chosen_layer(layer, loaded.model.config.num_layers)
     with torch.no_grad():
-        runs, hidden = replay(loaded.model, tokens[:, None])
+        runs, hidden = replay(loaded.model, tokens[-1:, None], state_after(loaded, tokens[:-1]))
         probabilities = torch.softmax(loaded.model.read(hidden[-1, 0]), 0)
     run = runs[index]
     before = {name: run.stacked(name)[-2] for name in run.start}

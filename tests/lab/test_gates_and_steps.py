@@ -12,7 +12,7 @@ from plugins.registry import load_plugins
 from repl.lab.draw.picture import HeatMap, Lines, Table
 from repl.lab.gates import gate_lab, gate_picture, heading, record_gates
 from repl.lab.options import GATE_OPTIONS, STEP_OPTIONS
-from repl.lab.reading import chosen_layer, chosen_units, given_text, pieces_of, tokens_of
+from repl.lab.reading import READ_AT_ONCE, chosen_layer, chosen_units, given_text, pieces_of, tokens_of
 from repl.lab.step import most_changed, record_step, step_json, step_lab, step_picture
 
 TEXT = "ROMEO:\nGood night, good night!"
@@ -217,6 +217,17 @@ def test_layers_count_from_one_and_the_last_is_meant_if_none_is_named():
 def test_unknown_characters_are_named_on_stderr(loaded, capsys):
     tokens_of(loaded("lstm"), "Zoë")
     assert "does not know 'ë' (U+00EB)" in capsys.readouterr().err
+
+
+def test_a_step_deep_in_a_long_text_needs_no_memory_for_the_text(loaded):
+    """The text before the step is read in parts; the step is the same."""
+    checkpoint = loaded("lstm")
+    text = TEXT * 60
+    assert len(text) > READ_AT_ONCE
+    record = record_step(checkpoint, read(checkpoint, text))
+    decoder = checkpoint.model.decoder()
+    _, state = decoder.run(read(checkpoint, text)[:, None], decoder.initial_state(1))
+    torch.testing.assert_close(record.states["c"].new, state[0]["c"][0])
 
 
 def test_texts_that_cannot_be_shown_are_refused(loaded, monkeypatch):

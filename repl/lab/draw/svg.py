@@ -9,7 +9,7 @@ from repl.lab.draw.colours import FAINT, GROUND, INK, Paint
 from repl.lab.draw.scene import Area, Box, Dot, Label, Scene, Shape, Stroke
 
 THEMES = ("auto", "light", "dark")
-SANS = "system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
+SANS = "system-ui, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 MONO = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace"
 
 
