@@ -291,12 +291,7 @@ def load_plugins(files: Iterable[str | Path] = (), builtin: Iterable[object] = (
     """
     registry = Registry()
     add_builtins(registry, builtin)
-    try:
-        installed = list(sources.installed(sources.wanted()))
-    except (OSError, ValueError) as error:  # a damaged distribution somewhere on the path
-        registry.failures.append(PluginFailure("installed plugins", "installed plugins", one_line(error)))
-        installed = []
-    for source in installed:
+    for source in sources.installed(sources.wanted()):
         registry.add(source)
     for file in {Path(file).absolute(): file for file in files}.values():
         registry.add(sources.file_source(file))

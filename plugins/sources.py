@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -52,11 +53,10 @@ def installed(names: tuple[str, ...] | None) -> Iterator[Source]:
     if names == ():
         return
     missing = {_normal(name): name for name in names or ()}
-    found = importlib.metadata.entry_points(group=GROUP)
-    for entry in sorted(found, key=lambda entry: (_normal(_distribution(entry)[0]), entry.name)):
-        distribution, version = _distribution(entry)
+    asked = frozenset(missing)
+    for distribution, version, entry in sorted(_entries(), key=lambda found: (_normal(found[0]), found[2].name)):
         keys = {_normal(distribution), _normal(entry.name)}
-        if names is not None and not keys & {_normal(name) for name in names}:
+        if names is not None and not keys & asked:
             continue
         for key in keys:
             missing.pop(key, None)
@@ -65,16 +65,27 @@ def installed(names: tuple[str, ...] | None) -> Iterator[Source]:
         yield Source(name, name, "", VARIABLE, _not_installed)
 
 
+def _entries() -> Iterator[tuple[str, str, importlib.metadata.EntryPoint]]:
+    """Every entry point of the group with its distribution's name and version; of two copies the first on the path.
+
+    A distribution whose files are damaged is passed over: it concerns us only if it says that it does.
+    """
+    seen = set()
+    for distribution in importlib.metadata.distributions():
+        with contextlib.suppress(ImportError, LookupError, OSError, TypeError, ValueError):
+            entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
+            if not entries:
+                continue
+            name, version = distribution.name, distribution.version
+            if _normal(name) in seen:
+                continue
+            seen.add(_normal(name))
+            for entry in entries:
+                yield name, version, entry
+
+
 def _not_installed() -> Any:
     raise CelloquyError(f"{VARIABLE} names it, but no installed distribution offers it to Celloquy")
-
-
-def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    """The name and version of the distribution behind an entry point, if it says so."""
-    if entry.dist is None:
-        return entry.name, ""
-    metadata = entry.dist.metadata
-    return metadata["Name"] or entry.name, metadata["Version"] or ""
 
 
 def file_source(path: str | Path) -> Source:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +55,32 @@ def test_installed_plugin_that_fails_is_named_with_its_version(
     registry = load_plugins()
     assert only_failure(registry) == "plugin celloquy_bad of celloquy-bad 2.0: SystemExit: no"
     assert "swirl" in registry.cells
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("entry_points.txt", b"\xff\xfe[celloquy"), ("entry_points.txt", b"no section = here"), ("METADATA", b"\xff\x00")],
+)
+def test_damaged_distribution_on_the_path_hides_no_plugin(
+    install: Any, good_plugin: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, content: bytes
+) -> None:
+    monkeypatch.delenv("CELLOQUY_LOAD_PLUGINS")
+    install("a-damaged-one", "1.0", good_plugin.replace("swirl", "damaged"))
+    install("celloquy-good", "1.0", good_plugin)
+    (tmp_path / "site" / "a_damaged_one-1.0.dist-info" / file).write_bytes(content)
+    assert "swirl" in load_plugins().cells
+
+
+def test_distribution_that_is_on_the_path_twice_counts_once(
+    install: Any, good_plugin: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CELLOQUY_LOAD_PLUGINS")
+    install("celloquy-good", "1.0", good_plugin)
+    shutil.copytree(tmp_path / "site", tmp_path / "copy")
+    monkeypatch.syspath_prepend(str(tmp_path / "copy"))
+    registry = load_plugins()
+    assert registry.failures == []
+    assert [info.distribution for info in registry.plugins].count("celloquy-good") == 1
 
 
 @pytest.mark.parametrize("name", ["there_is_none.py", "mine.txt"])
