@@ -24,6 +24,11 @@ COMMANDS = {
     "list": "List the checkpoints there are.",
     "info": "Show everything that a checkpoint says of itself.",
     "plugins": "List, make and check plugins.",
+    "gradients": "Draw how far back a gradient reaches, and what each cure changes.",
+    "gates": "Draw every gate and state of a layer along a text.",
+    "neurons": "Find units that follow something readable.",
+    "step": "Show one time step as equations and numbers.",
+    "compare": "Train several cells under equal conditions and draw their losses.",
 }
 """Every command with its line of help. Its code is ``command`` in ``repl.commands.NAME``."""
 

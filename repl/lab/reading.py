@@ -48,7 +48,7 @@ def state_after(loaded: Loaded, tokens: torch.Tensor) -> State:
     """The state after reading ``tokens`` [T] from the beginning, T from 0."""
     decoder = loaded.model.decoder()
     state = decoder.initial_state(1)
-    for part in tokens[:, None].split(READ_AT_ONCE):
+    for part in torch.split(tokens[:, None], READ_AT_ONCE):
         if len(part):
             _, state = decoder.run(part, state)
     return state
