@@ -40,9 +40,7 @@ class RepetitionPenalty(Sampler):
             step=0.05,
             command="penalty",
         ),
-        Option(
-            "repetition-window", int, 64, "How many of the last tokens count as used; 0 for all.", minimum=0
-        ),
+        Option("repetition-window", int, 64, "How many of the last tokens count as used; 0 for all.", minimum=0),
     )
 
     def active(self, values: Mapping[str, Any]) -> bool:
