@@ -142,6 +142,20 @@ def test_eval_names_unknown_characters_on_stderr(celloquy: Run, tmp_path: Path) 
     assert "'☃' (U+2603)" in done.error_line
 
 
+def test_eval_reads_a_file_in_the_encoding_that_its_refusal_offers(celloquy: Run, tmp_path: Path) -> None:
+    (tmp_path / "wide.txt").write_text(TEXT, encoding="utf-16")
+    refused = celloquy("eval", "tiny", "wide.txt")
+    assert (refused.status, refused.out) == (1, "")
+    assert "byte 0 (0xff)" in refused.error_line
+    assert "--encoding" in refused.error_line
+    done = celloquy("eval", "tiny", "wide.txt", "--encoding", "utf-16", "--json")
+    assert (done.status, done.err) == (0, "")
+    assert json.loads(done.out)["characters"] == len(TEXT)
+    replaced = celloquy("eval", "tiny", "wide.txt", "--errors", "replace")
+    assert replaced.status == 0
+    assert "U+FFFD" in replaced.err
+
+
 @pytest.mark.parametrize("arguments", [("eval", "tiny", "gone.txt"), ("eval", "gone", "x"), ("info", "gone")])
 def test_what_is_missing_is_one_line(celloquy: Run, arguments: tuple[str, ...]) -> None:
     done = celloquy(*arguments)
