@@ -167,6 +167,8 @@ class Registry:
         try:
             self._manager.register(plugin, f"{info.label} {info.name} {len(self._objects)}")
         except pluggy.PluginValidationError as error:
+            if self._manager.is_registered(plugin):  # older versions of pluggy leave half of it behind
+                self._manager.unregister(plugin)
             lines = str(error).splitlines()  # the first only repeats the plugin
             raise CelloquyError(" ".join(" ".join(lines[1:] or lines).split())) from error
         return True

@@ -43,9 +43,9 @@ def row(path: Path) -> tuple[float, int, float]:
     return header.figures["val_loss"], entry(path, header).parameters, rates[len(rates) // 2]
 
 
-def table(rows: list[tuple[float, int, float, str]], minutes: float) -> str:
-    """The rows as Markdown, best first."""
-    lines = [f"| cell | validation loss after {minutes:g} min, nats a character | parameters | tokens a second |"]
+def table(rows: list[tuple[float, int, float, str]], spent: str) -> str:
+    """The rows as Markdown, best first; ``spent`` says on what each cell was trained."""
+    lines = [f"| cell | validation loss after {spent}, nats a character | parameters | tokens a second |"]
     lines.append("|---|---|---|---|")
     lines += [f"| `{cell}` | {loss:.3f} | {count:,} | {rate:,.0f} |" for loss, count, rate, cell in sorted(rows)]
     return "\n".join(lines)
@@ -75,7 +75,7 @@ def main() -> None:
             path = train(cell, options.corpus, options.minutes, Path(folder), options.train_options)
             rows.append((*row(path), cell))
             print(f"{cell}: {rows[-1][0]:.3f}", file=sys.stderr, flush=True)
-    text = table(rows, options.minutes)
+    text = table(rows, " ".join([f"{options.minutes:g} min", *options.train_options]))
     print(text)
     if options.write:
         write(options.write, text)

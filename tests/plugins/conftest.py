@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import sysconfig
 import textwrap
+import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pyte
 import pytest
+from ptyprocess import PtyProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,3 +99,67 @@ def make_environment() -> Callable[[Path], Path]:
         return interpreter
 
     return make
+
+
+class LiveTerminal:
+    """A program on a pseudo-terminal, its screen read through a terminal emulator."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
+        self._screen = pyte.HistoryScreen(100, 24, history=10_000)
+        self._stream = pyte.ByteStream(self._screen)
+        self._process = PtyProcess.spawn(list(command), env=dict(env), cwd=str(cwd), dimensions=(24, 100))
+
+    @property
+    def text(self) -> str:
+        """What has left the screen at its top, and the screen."""
+        above = ["".join(row[x].data for x in range(100)).rstrip() for row in self._screen.history.top]
+        return "\n".join([*above, *(row.rstrip() for row in self._screen.display)]).rstrip("\n")
+
+    @property
+    def status(self) -> str:
+        """The status line: the last row that shows anything."""
+        return self.text.rpartition("\n")[2]
+
+    def send(self, keys: str) -> None:
+        """Press keys."""
+        self._process.write(keys.encode())
+
+    def wait(self, shown: Callable[[], bool], seconds: float = 60) -> None:
+        """Read until something is shown; fails with the screen if it does not come."""
+        end = time.monotonic() + seconds
+        while not shown():
+            assert time.monotonic() < end, self.text
+            self._read()
+
+    def leave(self) -> int:
+        """Ctrl-D; the exit status."""
+        self.send("\x04")
+        while self._read():
+            pass
+        return int(self._process.wait())
+
+    def close(self) -> None:
+        """End the program if it has not ended."""
+        self._process.close(force=True)
+
+    def _read(self) -> bool:
+        if select.select([self._process.fd], [], [], 0.1)[0]:
+            try:
+                self._stream.feed(self._process.read(65536))
+            except EOFError:
+                return False
+        return True
+
+
+@pytest.fixture
+def open_terminal() -> Iterator[Callable[..., LiveTerminal]]:
+    """``open_terminal(command, environment, folder)``, ended with the test."""
+    opened: list[LiveTerminal] = []
+
+    def start(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> LiveTerminal:
+        opened.append(LiveTerminal(command, {**env, "TERM": "xterm-256color"}, cwd))
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        terminal.close()

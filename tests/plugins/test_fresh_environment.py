@@ -10,13 +10,11 @@ import functools
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "terminal"))
 
 TEXT = "to be, or not to be, that is the question: whether it is nobler in the mind\n" * 40
 
@@ -122,23 +120,18 @@ def test_cells_of_the_family_are_swapped_in_mid_text(trained: Command, call: Com
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
 def test_cells_of_the_family_are_swapped_in_the_repl(
-    trained: Command, folder: Path, python: Path, environment: dict[str, str]
+    trained: Command, folder: Path, python: Path, environment: dict[str, str], open_terminal: Any
 ) -> None:
-    from terminal_kit.harness import CTRL_D, ESC, RIGHT, Terminal
-
-    terminal = Terminal([str(python), "-m", "celloquy", "repl", "mine.lstm", "-n", "0"], environment, folder)
-    try:
-        terminal.wait(lambda: "ready" in terminal.status)
-        terminal.line("to be")
-        terminal.wait(lambda: "streaming" in terminal.status)
-        terminal.send(RIGHT)
-        terminal.wait("mine.swirl")
-        terminal.send(ESC)
-        terminal.wait(lambda: "ready" in terminal.status)
-        terminal.send(CTRL_D)
-        assert terminal.leave() == 0
-    finally:
-        terminal.close()
+    command = [str(python), "-m", "celloquy", "repl", "mine.lstm", "-n", "0"]
+    terminal = open_terminal(command, environment, folder)
+    terminal.wait(lambda: "ready" in terminal.status)
+    terminal.send("to be\r")
+    terminal.wait(lambda: "streaming" in terminal.status)
+    terminal.send("\x1b[C")  # Right
+    terminal.wait(lambda: "mine.swirl" in terminal.status and "streaming" in terminal.status)
+    terminal.send("\x1b")
+    terminal.wait(lambda: "ready" in terminal.status)
+    assert terminal.leave() == 0
 
 
 def test_checkpoint_outlives_its_plugin_and_says_what_to_install(trained: Command) -> None:

@@ -23,8 +23,6 @@ from repl.events import Note
 from repl.registration import load_registry
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "terminal"))
-
 Run = Callable[..., Result]
 
 CELL = """
@@ -171,32 +169,24 @@ def test_cell_with_other_states_or_gates_than_its_checkpoint_is_refused(run: Run
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
-def test_cell_that_fails_in_the_repl_is_named_and_the_others_write_on(run: Run, plugin: Any, tmp_path: Path) -> None:
-    from terminal_kit.harness import CTRL_D, ENTER, ESC, RIGHT, Terminal
-
+def test_cell_that_fails_in_the_repl_is_named_and_the_others_write_on(
+    run: Run, plugin: Any, tmp_path: Path, open_terminal: Any
+) -> None:
     assert train(run, "swirl,lstm", plugin()).exit_code == 0
     plugin("print(h); raise ValueError('no')")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TERM": "xterm-256color"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "celloquy", "repl", "t.lstm", "-n", "0", "--plugin", "swirl.py"]
-    terminal = Terminal(command, environment, tmp_path, columns=120)
-    try:
-        terminal.wait(lambda: "ready" in terminal.status)
-        terminal.line("to be")
-        terminal.wait(lambda: "streaming" in terminal.status)
-        terminal.send(RIGHT)
-        terminal.wait(lambda: "swirl (swirl.py): step raised ValueError: no" in terminal.everything.replace("\n", ""))
-        terminal.send(ESC)
-        terminal.line("/cell lstm")
-        terminal.wait(lambda: "t.lstm" in terminal.status)
-        before = len(terminal.everything)
-        terminal.send(ENTER)
-        terminal.wait(lambda: "streaming" in terminal.status and len(terminal.everything) > before + 50)
-        terminal.send(ESC)
-        terminal.wait(lambda: "ready" in terminal.status)
-        terminal.send(CTRL_D)
-        assert terminal.leave() == 0
-    finally:
-        terminal.close()
+    terminal = open_terminal(command, environment, tmp_path)
+    terminal.wait(lambda: "ready" in terminal.status)
+    terminal.send("to be\r")
+    terminal.wait(lambda: "streaming" in terminal.status)
+    terminal.send("\x1b[C")  # Right
+    terminal.wait(lambda: "swirl (swirl.py): step raised ValueError: no" in terminal.text.replace("\n", ""))
+    before = len(terminal.text)
+    terminal.wait(lambda: "t.lstm" in terminal.status and len(terminal.text) > before + 50)
+    terminal.send("\x1b")
+    terminal.wait(lambda: "ready" in terminal.status)
+    assert terminal.leave() == 0
 
 
 def test_what_a_plugin_is_caught_at_is_a_note_on_the_live_screen(run: Run, plugin: Any) -> None:
