@@ -60,6 +60,26 @@ def test_every_package_is_installed() -> None:
     assert set(settings["packages"]) == on_disk
 
 
+def test_every_file_that_is_no_python_is_installed_too() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    listed = {
+        path
+        for package, patterns in settings["package-data"].items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    names = {path.relative_to(ROOT).as_posix() for path in listed}
+    assert names >= {f"{room}/py.typed" for room in ROOMS} | {"checkpoints/recipes/shakespeare.toml"}
+    assert names >= {f"checkpoints/shipped/shakespeare.{cell}.safetensors" for cell in ("rnn", "lstm", "gru")}
+    there = {
+        path
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and not path.name.startswith(".")
+    }
+    assert there - listed == set()
+
+
 def test_files_stay_small() -> None:
     long = {
         str(path.relative_to(ROOT)): count
