@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import signal
@@ -17,6 +18,7 @@ from checkpoints.finding import find, home
 from repl.autosave import EVERY, Autosave, latest
 from repl.events import Note, Outbox, Sink
 from repl.help_pages import GREETING
+from repl.registration import registry as shared_registry
 from repl.terminal import is_dumb
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def make_session(start: Start, out: Sink) -> Session:
     from repl.session import DEFAULT_LENGTH, Session
 
     models = Models(start.registry)
+    (start.registry or shared_registry()).on_notice = lambda message: out(Note(message, "warning", aside=True))
     if start.resume:
         return _resumed(start, out, models)
     writer = models.writer(models.load(start.name, start.cell), start.settings)
@@ -136,6 +139,8 @@ class _Program:
             status = HUNG_UP
         finally:
             self._worker.close()
+            if self._screen.output.gone:
+                _let_go_of_terminal()
         if self._worker.failure is not None:
             raise self._worker.failure
         return status
@@ -156,7 +161,7 @@ class _Program:
     async def _keep(self, autosave: Autosave) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            self._worker.submit(autosave)
+            self._worker.submit(autosave, quiet=True)
 
     def _look(self) -> None:
         """Once a frame: whether it is time to go."""
@@ -189,3 +194,12 @@ class _Program:
         self._outbox.put(Note(f"internal error: {error or context.get('message')}", "error", aside=True))
         if os.environ.get("CELLOQUY_DEBUG") and isinstance(error, BaseException):
             self._outbox.put(Note("".join(traceback.format_exception(error)), aside=True))
+
+
+def _let_go_of_terminal() -> None:
+    """The terminal is closed: what the interpreter still has to say at its end goes nowhere, without complaint."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

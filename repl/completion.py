@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import (
+    CompleteEvent,
+    Completer,
+    Completion,
+    PathCompleter,
+    get_common_complete_suffix,
+)
 from prompt_toolkit.document import Document
 
 if TYPE_CHECKING:
@@ -43,3 +50,19 @@ class SlashCompleter(Completer):
         for candidate in complete(session) if complete is not None else ():
             if candidate.startswith(argument):
                 yield Completion(candidate, -len(argument))
+
+
+def complete_now(buffer: Buffer) -> None:
+    """What Tab does: the next of the completions shown; else the only one, or what all have in common and the list.
+
+    Worked out at once, because the list that comes up while typing may not be there yet when a quick finger asks.
+    """
+    if buffer.complete_state is not None:
+        buffer.complete_next()
+        return
+    found = list(buffer.completer.get_completions(buffer.document, CompleteEvent(completion_requested=True)))
+    if len(found) == 1:
+        buffer.apply_completion(found[0])
+    elif found:
+        buffer.insert_text(get_common_complete_suffix(buffer.document, found))
+        buffer.start_completion()

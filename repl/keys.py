@@ -7,6 +7,7 @@ from collections.abc import Callable
 from prompt_toolkit.filters import Condition, Filter, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
+from repl.completion import complete_now
 from repl.help_pages import HOW_TO_LEAVE
 from repl.pastes import Pastes
 from repl.screen import Screen
@@ -42,6 +43,10 @@ def _bind_line(screen: Screen, pastes: Pastes, leave: Callable[[int], None], liv
         buffer.reset()
         screen.say("")
         screen.worker.submit(lambda session: session.submit(line))
+
+    @keys.add("tab", filter=~is_searching)
+    def complete(event: KeyPressEvent) -> None:
+        complete_now(buffer)
 
     @keys.add("escape", "enter")
     def new_line(event: KeyPressEvent) -> None:

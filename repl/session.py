@@ -71,6 +71,7 @@ class Session:
         self.writing = False
         self.paused = False
         self.leaving = False
+        self.doing = ""  # what takes a while just now, in a word
         self.comparison: Comparison | None = None
         self.models = models
         self._left = 0
@@ -195,6 +196,13 @@ class Session:
 
     def submit(self, line: str) -> None:
         """A line as it was typed: a command if it begins with a slash, else text; ``//`` is a literal slash."""
+        self.doing = "reading"
+        try:
+            self._submit(line)
+        finally:
+            self.doing = ""
+
+    def _submit(self, line: str) -> None:
         if line.startswith("/") and not line.startswith("//"):
             self.say(line, "echo")
             self.commands.run(self, line)

@@ -25,7 +25,7 @@ class Worker:
     def __init__(self, make: Callable[[], Session], outbox: Outbox) -> None:
         self._make = make
         self._outbox = outbox
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[tuple[Job, bool]] = deque()
         self._ready = threading.Condition()
         self._closing = False
         self._due = 0.0
@@ -38,10 +38,10 @@ class Worker:
         """Begin: the session is made first, in the thread, so that the screen need not wait for it."""
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
-        """Do this between two tokens, after what was handed in before."""
+    def submit(self, job: Job, *, quiet: bool = False) -> None:
+        """Do this between two tokens, after what was handed in before. A quiet job changes nothing that is shown."""
         with self._ready:
-            self._jobs.append(job)
+            self._jobs.append((job, quiet))
             self._ready.notify()
 
     def close(self, timeout: float = 10.0) -> None:
@@ -65,12 +65,14 @@ class Worker:
             return
         self._outbox.touch()
         while True:
-            job = self._next(self.session)
-            if job is None:
+            found = self._next(self.session)
+            if found is None:
                 return
-            self._guarded(job, self.session)
+            self._guarded(found[0], self.session)
+            if not found[1]:
+                self._outbox.touch()
 
-    def _next(self, session: Session) -> Job | None:
+    def _next(self, session: Session) -> tuple[Job, bool] | None:
         """The next thing to do, waiting for it; None at the end."""
         with self._ready:
             while True:
@@ -80,7 +82,7 @@ class Worker:
                     return None
                 wait = self._pause_before_step(session)
                 if wait == 0:
-                    return _step
+                    return _step, False
                 self._ready.wait(wait)
 
     def _pause_before_step(self, session: Session) -> float | None:
@@ -103,7 +105,6 @@ class Worker:
             self._complain(job, session, one_line(error))
         if job is _step and session.speed:
             self._due += 1 / session.speed
-        self._outbox.touch()
 
     @staticmethod
     def _complain(job: Job, session: Session, message: str) -> None:

@@ -16,6 +16,8 @@ Fragment = tuple[str, str]
 Row = list[Fragment]
 
 TAB = 8
+JOINERS = "\u200c\u200d"
+"""They make one letter or emoji of two."""
 MARKS_ON_ONE_LETTER = 4
 """Scripts need at most three; taller stacks deface the rows around them."""
 
@@ -45,11 +47,18 @@ class Rows:
             elif is_mark(character):
                 self._mark(style, character, finished)
             else:
-                hostile = is_hostile(character)
+                hostile = is_hostile(character) or self._is_unseen(character)
                 for part in name_of(character) if hostile else character:
                     self._put(style, part, finished)
-                self._marks = None if hostile or character.isspace() else 0
+                if character not in JOINERS:
+                    self._marks = None if hostile or character.isspace() else 0
         return finished
+
+    def _is_unseen(self, character: str) -> bool:
+        """Whether a format character would be there and not be seen; joiners may, where there is something to join."""
+        if character in JOINERS:
+            return self._marks is None
+        return character > "\u00ac" and unicodedata.category(character) == "Cf"
 
     def _mark(self, style: str, mark: str, finished: list[Row]) -> None:
         """A mark goes onto its letter; a lone one gets a dotted circle to stand on, and a heap of them is named."""

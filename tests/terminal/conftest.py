@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from terminal_kit.families import CHINESE, HOSTILE, LETTERS, save_family
 from terminal_kit.harness import Terminal
+from terminal_kit.processes import ForkedProcess, Nest, Process, RealProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 DIALOGUE = {"person": "A: ", "answer": "B: ", "end": "\n", "between": "\n"}
@@ -41,30 +42,49 @@ def place(tmp_path: Path, families: Path) -> Path:
     return tmp_path
 
 
+BASE = {
+    "PATH": os.environ.get("PATH", ""),
+    "CELLOQUY_LOAD_PLUGINS": "",
+    "PYTHONPATH": str(ROOT),
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OMP_NUM_THREADS": "1",
+    "LANG": "C.UTF-8",
+    "TERM": "xterm-256color",
+}
+
+
+@pytest.fixture(scope="session")
+def nest() -> Iterator[Nest]:
+    """The warm process that the program is forked from."""
+    nest = Nest(BASE)
+    yield nest
+    nest.close()
+
+
 @pytest.fixture
 def environment(place: Path) -> dict[str, str]:
     """The environment of the program: a home of its own, no plugins, one thread, colours."""
-    return {
-        "PATH": os.environ.get("PATH", ""),
-        "HOME": str(place),
-        "CELLOQUY_HOME": str(place / "home"),
-        "CELLOQUY_LOAD_PLUGINS": "",
-        "PYTHONPATH": str(ROOT),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-        "LANG": "C.UTF-8",
-        "TERM": "xterm-256color",
-    }
+    return {**BASE, "HOME": str(place), "CELLOQUY_HOME": str(place / "home")}
 
 
 @pytest.fixture
-def open_repl(place: Path, environment: dict[str, str]) -> Iterator[Open]:
-    """``open_repl("tiny", "-n", "0")``: the real program on a pseudo-terminal, ready for the first line."""
+def open_repl(place: Path, environment: dict[str, str], nest: Nest) -> Iterator[Open]:
+    """``open_repl("tiny", "-n", "0")``: the program on a pseudo-terminal, ready for the first line.
+
+    With ``real`` it is started as a command of its own, else forked.
+    """
     opened: list[Terminal] = []
 
-    def start(*arguments: str, columns: int = 80, rows: int = 24, ready: bool = True, **env: Any) -> Terminal:
-        command = [sys.executable, "-m", "celloquy", "repl", *arguments]
-        terminal = Terminal(command, {**environment, **env}, place, columns, rows)
+    def start(
+        *arguments: str, columns: int = 80, rows: int = 24, ready: bool = True, real: bool = False, **env: Any
+    ) -> Terminal:
+        words, whole = ["repl", *arguments], {**environment, **env}
+        process: Process
+        if real:
+            process = RealProcess(words, whole, place, columns, rows)
+        else:
+            process = ForkedProcess(nest, words, whole, place, columns, rows)
+        terminal = Terminal(process, columns, rows)
         opened.append(terminal)
         if ready:
             terminal.wait(lambda: "ready" in terminal.status)

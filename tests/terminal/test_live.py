@@ -17,17 +17,17 @@ def streamed(terminal: Terminal, characters: int) -> Callable[[], bool]:
 
 
 def test_the_main_job_from_opening_to_leaving(open_repl: Open) -> None:
-    terminal = open_repl("tiny", "-n", "0", "--cell", "lstm")
-    assert "tiny.lstm" in terminal.status
-    assert "T 0.80" in terminal.status
-    assert re.search(r"seed \d+", terminal.status)
+    terminal = open_repl("tiny", "-n", "0", "--cell", "lstm", real=True)
+    terminal.wait(lambda: "tiny.lstm" in terminal.status)
+    terminal.wait(lambda: "T 0.80" in terminal.status)
+    terminal.wait(lambda: re.search(r"seed \d+", terminal.status))
     assert "Type a line and Enter" in terminal.text
 
     terminal.line("ROMEO:")
     terminal.wait(lambda: "streaming" in terminal.status)
     terminal.wait(streamed(terminal, 200))
     assert "ROMEO:" in terminal.everything
-    assert re.search(r"\d tok/s", terminal.status)
+    terminal.wait(lambda: re.search(r"\d tok/s", terminal.status))
 
     terminal.send(UP)
     terminal.wait("T 0.85")
@@ -70,7 +70,7 @@ def test_left_and_right_walk_through_the_family_and_around(open_repl: Open) -> N
     for key, name in ((LEFT, "tiny.rnn"), (LEFT, "tiny.gru"), (RIGHT, "tiny.rnn"), (RIGHT, "tiny.lstm")):
         terminal.send(key)
         terminal.wait(name)
-    assert "streaming" in terminal.status
+    terminal.wait(lambda: "streaming" in terminal.status)
 
 
 def test_space_pauses_and_goes_on(open_repl: Open) -> None:
@@ -92,12 +92,12 @@ def test_with_text_in_the_line_the_arrows_edit_it_and_enter_gives_it_in_mid_stre
     terminal.wait(lambda: "streaming" in terminal.status)
     terminal.send("HARLOT", LEFT, LEFT, "X", " ")
     terminal.wait("› HARLX OT")
-    assert "tiny.lstm" in terminal.status
-    assert "streaming" in terminal.status
+    terminal.wait(lambda: "tiny.lstm" in terminal.status)
+    terminal.wait(lambda: "streaming" in terminal.status)
     terminal.send(ENTER)
     terminal.wait(lambda: "HARLX OT" in terminal.everything.replace("\n", "") and "› HARLX" not in terminal.text)
     terminal.wait(streamed(terminal, 100))
-    assert "streaming" in terminal.status
+    terminal.wait(lambda: "streaming" in terminal.status)
 
 
 def test_ctrl_c_stops_and_at_an_empty_prompt_says_how_to_leave(open_repl: Open) -> None:

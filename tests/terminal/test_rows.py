@@ -74,13 +74,15 @@ def test_whatever_the_text_nothing_hostile_reaches_the_terminal(text: str) -> No
         ("\u0301lone", "◌\u0301lone"),
         ("e\u0301", "e\u0301"),
         ("x" + "\u0301" * 6, "x" + "\u0301" * 4 + "<301>" * 2),
+        ("a\u200bb\u00ad", "a<200B>b<AD>"),
+        ("👩\u200d🔬\n\u200dx", "<200D>x"),
         ("a\tb", "a       b"),
         ("\ud800", "<D800>"),
     ],
 )
 def test_what_could_steer_a_terminal_is_shown(text: str, shown: str) -> None:
     rows = Rows(80)
-    assert rows.add("", text) == []
+    rows.add("", text)
     assert plain(rows.tail) == shown
 
 

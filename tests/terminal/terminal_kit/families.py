@@ -21,7 +21,7 @@ from checkpoints.tokenizers import CharTokenizer, Tokenizer
 CELLS: dict[str, type[Cell]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 LETTERS = "\n !',.:;?ABCDEFGHIJKLMNOPRSTUVWYabcdefghijklmnopqrstuvwxyz"
 CHINESE = "春江花月夜白日依山盡黃河入海流，。\n"
-HOSTILE = "\n abc\x1b[2J]52;c\x07\r\x08\x7f\x9b\u202e\u0301\u200d😀é"
+HOSTILE = "\n abc\x1b[2J]52;c\x07\r\x08\x7f\x9b\u202e\u0301\u200b😀é"
 
 
 def save_cell(

@@ -6,11 +6,11 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import pyte
-from ptyprocess import PtyProcess
+
+from terminal_kit.processes import Process, set_size
 
 DEADLINE = 60.0
 """Seconds: far more than anything takes, since the machine may be busy."""
@@ -31,19 +31,18 @@ def paste(text: str) -> str:
 class Terminal:
     """A running program and what its terminal shows. ``raw`` holds every byte that it wrote."""
 
-    def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], cwd: Path, columns: int = 80, rows: int = 24
-    ) -> None:
+    def __init__(self, process: Process, columns: int = 80, rows: int = 24) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=100_000, ratio=0.5)
         self.raw = b""
         self._stream = pyte.ByteStream(self.screen)
         self._ended = False
-        self._process = PtyProcess.spawn(list(command), env=dict(env), cwd=str(cwd), dimensions=(rows, columns))
+        self._open = True
+        self._process = process
 
     @property
     def pid(self) -> int:
         """The program's process id."""
-        return int(self._process.pid)
+        return self._process.pid
 
     # What it shows
 
@@ -94,11 +93,30 @@ class Terminal:
         """Type a line and Enter."""
         self.send(text, ENTER)
 
-    def resize(self, columns: int, rows: int) -> None:
-        """Give the terminal another size."""
+    def resize(self, columns: int, rows: int, forget: bool = False) -> None:
+        """Give the terminal another size; ``forget`` what it shows, since this emulator cuts rows that are too long."""
         self._drain()
+        if forget:
+            self.screen.erase_in_display(2)
+            self.screen.history.top.clear()
+        self._shrink(rows)
         self.screen.resize(rows, columns)
-        self._process.setwinsize(rows, columns)
+        set_size(self._process.fd, columns, rows)
+
+    def _shrink(self, rows: int) -> None:
+        """Scroll up as terminals do where the cursor would be below the last row; the emulator itself would not."""
+        screen = self.screen
+        above = screen.cursor.y - (rows - 1)
+        if rows < screen.lines:
+            if above > 0:
+                screen.cursor.y = screen.lines - 1
+                for _ in range(above):
+                    screen.index()
+                screen.cursor.y = rows - 1
+            for row in range(rows, screen.lines):
+                screen.buffer.pop(row, None)
+            screen.lines = rows
+            screen.set_margins()
 
     def signal(self, number: signal.Signals) -> None:
         """Send the program a signal."""
@@ -106,8 +124,9 @@ class Terminal:
 
     def hang_up(self) -> None:
         """Close the terminal under the program."""
-        self._process.fileobj.close()
-        self._ended = True
+        if self._open:
+            os.close(self._process.fd)
+        self._open, self._ended = False, True
 
     # Waiting
 
@@ -132,30 +151,25 @@ class Terminal:
     def leave(self, deadline: float = DEADLINE) -> int:
         """Wait for the program's end; its exit status, a signal's as 128 and its number."""
         limit = time.monotonic() + deadline
-        while self._process.isalive():
+        while (status := self._process.status()) is None:
             if time.monotonic() > limit:
                 raise AssertionError(f"the program did not end; the screen:\n{self.text}")
-            if not self._ended:
-                self._read(0.05)
-            else:
-                time.sleep(0.02)
-        if not self._ended:
-            self._drain()
-        if self._process.signalstatus:
-            return 128 + int(self._process.signalstatus)
-        return int(self._process.exitstatus)
+            if not self._read(0.05):
+                time.sleep(0.01)
+        self._drain()
+        return status if status >= 0 else 128 - status
 
     def kill(self) -> None:
         """End the program the hard way."""
-        if self._process.isalive():
+        if self._process.status() is None:
             os.kill(self.pid, signal.SIGKILL)
-            self._process.wait()
+            while self._process.status() is None:
+                time.sleep(0.01)
 
     def close(self) -> None:
         """End the program if it still runs, and let go of the terminal."""
         self.kill()
-        self._process.fileobj.close()
-        self._process.closed = True
+        self.hang_up()
 
     def _drain(self) -> None:
         while self._read(0):
