@@ -313,6 +313,7 @@ def _itself(plugin: object) -> object:
     return plugin
 
 
+@functools.cache
 def _version() -> str:
     import importlib.metadata
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cells.errors import CelloquyError
-from repl.visible import visible
+from repl.visible import is_hostile, visible
 
 
 def use_utf8() -> None:
@@ -84,10 +84,8 @@ def shown(text: str) -> str:
 
 
 def to_json(value: Any) -> str:
-    """JSON on one line, readable in every script; only what UTF-8 cannot hold is escaped."""
+    """JSON on one line, readable in every script; what a terminal might obey, or UTF-8 cannot hold, is escaped."""
     text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(value)
-    return text
+    if text.isprintable():
+        return text
+    return "".join(f"\\u{ord(character):04x}" if is_hostile(character) else character for character in text)

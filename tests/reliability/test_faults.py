@@ -32,14 +32,6 @@ REFUSALS = {
 }
 
 
-@pytest.fixture(scope="module")
-def untouched(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tiny.Outcome:
-    """What a run without faults leaves."""
-    folder = tmp_path_factory.mktemp("untouched")
-    assert nursery.run(tiny.job(folder))[0] == 0
-    return tiny.outcome(folder)
-
-
 def complaint(said: str) -> str:
     """The only line that complains; and nothing looks like a traceback."""
     assert "Traceback" not in said

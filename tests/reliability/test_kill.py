@@ -16,7 +16,7 @@ KILLED = -9
 
 
 @pytest.fixture(scope="module")
-def untouched(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[tiny.Outcome, float]]:
+def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[tiny.Outcome, float]]:
     """What an uninterrupted run of each cell leaves, and how long it takes."""
     outcomes = {}
     for cell in ("lstm", "gru"):
@@ -59,7 +59,7 @@ def kill_often(nursery: Nursery, job: dict[str, Any], cell: str, kills: int, cha
 
 def random_kills(
     nursery: Nursery,
-    untouched: dict[str, tuple[tiny.Outcome, float]],
+    undisturbed: dict[str, tuple[tiny.Outcome, float]],
     ledger: Ledger,
     folder: Path,
     seed: int,
@@ -67,8 +67,8 @@ def random_kills(
 ) -> int:
     """One run, killed at ``kills`` random moments; how many came before its end."""
     chance = random.Random(seed)
-    cell = chance.choice(sorted(untouched))
-    wanted, seconds = untouched[cell]
+    cell = chance.choice(sorted(undisturbed))
+    wanted, seconds = undisturbed[cell]
     killed = kill_often(nursery, tiny.job(folder, cell), cell, kills, chance, 0.5 * seconds)
     with ledger.attempt("kill -9 at a random moment, resumed: the same bits as without", killed):
         assert tiny.outcome(folder, cell) == wanted
@@ -78,22 +78,22 @@ def random_kills(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_run_killed_at_random_moments_ends_with_the_bits_of_one_that_was_not(
-    nursery: Nursery, untouched: Any, ledger: Ledger, tmp_path: Path, seed: int
+    nursery: Nursery, undisturbed: Any, ledger: Ledger, tmp_path: Path, seed: int
 ) -> None:
-    random_kills(nursery, untouched, ledger, tmp_path, seed, 3)
+    random_kills(nursery, undisturbed, ledger, tmp_path, seed, 3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_fifty_kills_at_random_moments(nursery: Nursery, untouched: Any, ledger: Ledger, tmp_path: Path) -> None:
+def test_fifty_kills_at_random_moments(nursery: Nursery, undisturbed: Any, ledger: Ledger, tmp_path: Path) -> None:
     killed, seed = 0, 100
     while killed < 50:
         seed += 1
-        killed += random_kills(nursery, untouched, ledger, tmp_path / str(seed), seed, 6)
+        killed += random_kills(nursery, undisturbed, ledger, tmp_path / str(seed), seed, 6)
 
 
 def die_and_go_on(
-    nursery: Nursery, untouched: dict[str, tuple[tiny.Outcome, float]], ledger: Ledger, folder: Path, place: int
+    nursery: Nursery, undisturbed: dict[str, tuple[tiny.Outcome, float]], ledger: Ledger, folder: Path, place: int
 ) -> None:
     """Kill a run as it touches a file for the n-th time, then resume it."""
     with ledger.attempt("kill -9 in the middle of a save or a line of the log: the same bits as without"):
@@ -101,7 +101,7 @@ def die_and_go_on(
         status, said = nursery.run({**job, "die_at": place})
         assert status == KILLED, said
         assert kill_often(nursery, job, "lstm", 0, random.Random(), 0) == 0
-        assert tiny.outcome(folder) == untouched["lstm"][0]
+        assert tiny.outcome(folder) == undisturbed["lstm"][0]
         assert not list(folder.glob("out/**/.*")), "something temporary was left"
 
 
@@ -113,19 +113,19 @@ def places_of(nursery: Nursery, folder: Path) -> int:
 
 
 def test_a_run_killed_in_the_middle_of_a_save_ends_with_the_bits_of_one_that_was_not(
-    nursery: Nursery, untouched: Any, ledger: Ledger, tmp_path: Path
+    nursery: Nursery, undisturbed: Any, ledger: Ledger, tmp_path: Path
 ) -> None:
     places = places_of(nursery, tmp_path / "counted")
     chance = random.Random(7)
     chosen = [*range(1, 9), *chance.sample(range(9, places * 2 // 3), 6)]  # the first save, and any later ones
     for place in chosen:
-        die_and_go_on(nursery, untouched, ledger, tmp_path / str(place), place)
+        die_and_go_on(nursery, undisturbed, ledger, tmp_path / str(place), place)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_run_killed_at_every_place_where_it_touches_a_file(
-    nursery: Nursery, untouched: Any, ledger: Ledger, tmp_path: Path
+    nursery: Nursery, undisturbed: Any, ledger: Ledger, tmp_path: Path
 ) -> None:
     for place in range(1, places_of(nursery, tmp_path / "counted") * 2 // 3):
-        die_and_go_on(nursery, untouched, ledger, tmp_path / str(place), place)
+        die_and_go_on(nursery, undisturbed, ledger, tmp_path / str(place), place)

@@ -20,14 +20,6 @@ from checkpoints.lock import FILE, RunLock
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-@pytest.fixture(scope="module")
-def untouched(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tiny.Outcome:
-    """What a run that nobody stops leaves."""
-    folder = tmp_path_factory.mktemp("untouched")
-    assert nursery.run(tiny.job(folder))[0] == 0
-    return tiny.outcome(folder)
-
-
 def until_steps(folder: Path, count: int) -> None:
     end = time.monotonic() + 60
     while len(tiny.steps_done(folder)) < count:

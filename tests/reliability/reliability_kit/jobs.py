@@ -1,14 +1,17 @@
 """What the killed children do: train a tiny model, with faults planted in the writing of files.
 
-A job is a JSON object. One of the command line has ``argv`` (in hexadecimal, since arguments are bytes), ``env``
-and ``files`` (standard input and output). One that trains has ``folder`` (its working folder), ``train`` (options of ``checkpoints.train.train``, with the
-corpus under ``corpus``), and faults: ``save_seconds`` between two saves, ``die_at`` (the process kills itself as it
-comes to the n-th place where a file is touched), ``refuse_at`` with ``errno`` (the n-th such place is refused by the
-operating system, and every later one where ``for_good``), ``clock`` (seconds by which the wall clock jumps back at
-every look), ``poison_at`` (the weights become NaN
-after these steps, once each), ``poison_always`` (after every step), ``pause`` (seconds that every step lasts longer),
-``slow_sync`` (seconds that bringing a file onto the disk lasts longer), ``count`` (the number of places where files
-are touched is written to ``places.txt`` at the end).
+A job is a JSON object. One that loads strangers' files has ``honest`` and
+``audit`` (paths). One of the command line has ``argv`` (in hexadecimal, since arguments are bytes), ``env``
+and ``files`` (standard input and output). One that trains has ``folder`` (its working folder), ``train`` (options of
+``checkpoints.train.train``) and ``corpus``, and may have faults:
+
+- ``save_seconds`` between two saves, ``pause`` (seconds that every step lasts longer), ``slow_sync`` (seconds that
+  bringing a file onto the disk lasts longer);
+- ``die_at``: the process kills itself as it comes to the n-th place where a file is touched;
+- ``refuse_at`` with ``errno``: the n-th such place is refused by the operating system, and every later one where
+  ``for_good``; ``count``: how many places there were is written to ``places.txt`` at the end;
+- ``clock``: seconds by which the wall clock jumps back at every look;
+- ``poison_at``: the weights become NaN after these steps, once each; ``poison_always``: after every step.
 """
 
 from __future__ import annotations
@@ -28,7 +31,43 @@ ERROR, DONE = 1, 0
 
 def run(job: dict[str, Any]) -> int:
     """Do the job; the exit status. Failures that are not expected raise."""
+    if "audit" in job:
+        return _audit(job)
     return _command_line(job) if "argv" in job else _train(job)
+
+
+HARMLESS = ("object.__", "sys._getframe", "array.__new__", "builtins.id", "gc.")
+
+
+def _audit(job: dict[str, Any]) -> int:
+    """Load, look at and list checkpoints, and write what the interpreter did meanwhile into ``audit.json``."""
+    from cells.errors import CelloquyError
+    from checkpoints.finding import describe, list_checkpoints
+    from checkpoints.loading import load_checkpoint
+
+    os.chdir(job["folder"])
+    os.environ["CELLOQUY_HOME"] = job["folder"]
+    sys.path.insert(0, job["folder"])
+    events: list[str] = []
+    watching = [False]
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching[0] and not event.startswith(HARMLESS):
+            events.append(f"{event} {' '.join(str(argument)[:200] for argument in arguments[:2])}")
+
+    sys.addaudithook(hook)
+    for number, path in enumerate([job["honest"], *job["audit"]]):
+        watching[0] = number > 0  # what the honest one needs for the first time is allowed
+        for look in (load_checkpoint, describe):
+            try:
+                look(path)
+            except CelloquyError:
+                continue
+        if number in (0, len(job["audit"])):
+            list_checkpoints()
+    watching[0] = False
+    Path("audit.json").write_text(json.dumps(events), encoding="utf-8")
+    return DONE
 
 
 def _command_line(job: dict[str, Any]) -> int:
