@@ -111,7 +111,7 @@ class LiveReporter(Reporter):
         from rich.text import Text
 
         self._drawn = time.monotonic()
-        parts: list[Any] = [ProgressBar(total=1.0, completed=self._bar, width=40)]
+        parts: list[Any] = [ProgressBar(total=1.0, completed=self._bar, width=40), Text()]  # a bar ends no line itself
         parts += [Text("  " + text) for key, text in self._lines.items() if text and key != "sample"]
         if self._lines["sample"]:
             parts.append(Text("\n".join(self._lines["sample"].splitlines()[:8]), style="dim"))

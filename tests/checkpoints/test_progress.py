@@ -67,7 +67,9 @@ def test_the_time_left_reads_like_a_clock() -> None:
     ]
 
 
-def test_on_a_terminal_the_display_shows_losses_speed_time_and_sample(corpus: Path, tmp_path: Path) -> None:
+def test_on_a_terminal_of_80_columns_the_display_shows_losses_speed_time_and_sample(
+    corpus: Path, tmp_path: Path
+) -> None:
     pyte = pytest.importorskip("pyte")
     options: dict[str, Any] = {"hidden": 12, "batch": 4, "bptt": 16, "threads": "1", "eval_every": 50, "minutes": 0.03}
     options |= {"name": "tiny", "out": str(tmp_path / "out"), "sample_every": 20, "prompt": ["The q"]}
@@ -79,10 +81,10 @@ def test_on_a_terminal_the_display_shows_losses_speed_time_and_sample(corpus: Pa
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", "OMP_NUM_THREADS": "1"},
     )
     os.close(slave)
-    screen = pyte.Screen(100, 30)
+    screen = pyte.Screen(80, 24)
     stream = pyte.ByteStream(screen)
     seen: set[str] = set()
     while True:
