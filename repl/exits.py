@@ -58,8 +58,10 @@ def _flush() -> None:
 
 
 def _tell(error: BaseException, message: str, status: int, debug: bool) -> int:
-    with contextlib.suppress(OSError, ValueError):  # standard error may be closed as well
+    try:
         _flush()
+    except (OSError, ValueError):
+        _give_up_output()
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if debug:
             traceback.print_exception(error, file=sys.stderr)
@@ -81,9 +83,14 @@ def _system(error: OSError) -> str:
 
 
 def _closed_pipe() -> int:
-    """Whoever read the output has gone: end quietly, also when the interpreter flushes once more at its exit."""
+    """Whoever read the output has gone: end quietly."""
+    _give_up_output()
+    return DONE
+
+
+def _give_up_output() -> None:
+    """Let what cannot be written go, so that the interpreter does not try and complain once more at its exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-    return DONE
