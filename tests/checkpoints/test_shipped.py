@@ -1,8 +1,6 @@
-"""The family that ships: sizes and figures within what was promised, and text that reads like a play."""
+"""The family that ships: its provenance, its names, and that it knows the language (tests/test_shipped.py has more)."""
 
 from __future__ import annotations
-
-import re
 
 import pytest
 
@@ -19,11 +17,6 @@ def header(cell: str) -> Header:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_each_fits_in_two_and_a_half_megabytes(cell: str) -> None:
-    assert (SHIPPED / f"shakespeare.{cell}.safetensors").stat().st_size <= 2_500_000
-
-
-@pytest.mark.parametrize("cell", CELLS)
 def test_each_says_what_it_was_made_of(cell: str) -> None:
     said = header(cell)
     assert said.figures["step"] > 0
@@ -36,30 +29,12 @@ def test_each_says_what_it_was_made_of(cell: str) -> None:
     assert said.recipe["store"] == "bf16"
 
 
-def test_the_losses_are_within_what_was_promised() -> None:
-    losses = {cell: header(cell).figures["val_loss"] for cell in CELLS}
-    assert min(losses.values()) < 1.45
-    assert max(losses.values()) < 1.70
-
-
 def test_the_family_is_found_by_name_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.setenv("CELLOQUY_HOME", str(tmp_path))
     best = min(CELLS, key=lambda cell: header(cell).figures["val_loss"])
     assert find("shakespeare") == SHIPPED / f"shakespeare.{best}.safetensors"
     assert list(siblings(find("shakespeare"))) == list(CELLS)
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_what_it_writes_reads_like_a_play(cell: str) -> None:
-    writer = Writer(load_checkpoint(str(SHIPPED / f"shakespeare.{cell}.safetensors")))
-    text = "ROMEO:" + writer.generate("ROMEO:", 2000, temperature=0.5, seed=7)
-    rows = text.splitlines()
-    assert len([row for row in rows if re.fullmatch(r"[A-Z][A-Z .']+\.", row.strip())]) >= 5, "speakers"
-    assert len(rows) >= 30, "line breaks"
-    words = re.findall(r"[a-z]{2,}", text.lower())
-    common = {"the", "and", "to", "of", "my", "you", "that", "is", "in", "me", "not", "with", "your", "it", "be", "his"}
-    assert len([word for word in words if word in common]) / len(words) > 0.15, "words"
 
 
 def test_a_text_of_the_language_is_less_surprising_than_the_same_letters_in_disorder() -> None:
