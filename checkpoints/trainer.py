@@ -99,6 +99,7 @@ class Trainer:
                 self._sample()
             if watch.received is not None:
                 self.save()
+                self._write_if_there_is_none()
                 raise Interrupted(f"stopped at step {done.step} and saved", watch.received)
             if time.monotonic() - self._saved > max(SAVE_SECONDS, 20 * self._save_took):
                 self.save()
@@ -235,6 +236,19 @@ class Trainer:
             if self.options.schedule == "plateau":
                 done.rate_scale *= 0.5
         self.parts.reporter.eval(record, better)
+
+    def _write_if_there_is_none(self) -> None:
+        """A run that is stopped before its first validation leaves something to talk to all the same.
+
+        Nothing of the run itself changes, so that it goes on as if it had not been stopped.
+        """
+        if self.done.best_step or self.parts.writer.path.exists():
+            return
+        validation = self.parts.validation
+        if validation is None:
+            self._write({"val_loss": None, "val_perplexity": None, "val_bits_per_character": None})
+        else:
+            self._write(validation.figures(self.model, self.parts.writer.store))
 
     def _write(self, figures: Mapping[str, float | None]) -> None:
         """Write the checkpoint with the present weights."""

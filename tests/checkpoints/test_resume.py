@@ -88,6 +88,14 @@ def test_a_signal_saves_and_says_how_to_go_on(small_train: Train, corpus: Path, 
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_stopped_before_its_first_validation_leaves_a_checkpoint(small_train: Train, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        small_train(reporter=Stopper(10))
+    header = read_header(tmp_path / "checkpoints" / "tiny.lstm.safetensors")
+    assert header.figures["step"] == 10
+    assert header.figures["val_loss"] > 0
+
+
 def test_the_handlers_of_the_caller_come_back(small_train: Train) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted):
