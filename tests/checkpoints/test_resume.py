@@ -19,6 +19,7 @@ import torch
 from cells.errors import CelloquyError, UsageError
 from checkpoints import trainer
 from checkpoints.files import load_tensors
+from checkpoints.header import read_header
 from checkpoints.interrupt import Interrupted
 from checkpoints.progress import Reporter
 from checkpoints.resume import BEFORE, FILE
