@@ -27,7 +27,7 @@ from repl.events import Outbox
 from repl.heat import legend
 from repl.look import STYLE
 from repl.page import Page, rows_after_reflow
-from repl.status import fit, segments
+from repl.status import activity, fit, segments
 from repl.terminal import HeldOutput, reflows, speaks_unicode
 from repl.wrap import Row
 
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 FRAME = 1 / 30
 INPUT_ROWS = 6
+
+
+ESCAPE_SECONDS = 0.1
+"""Longer than the bytes of an arrow key take to come, even over a slow line; shorter than a person notices."""
 
 
 class Screen:
@@ -52,6 +56,7 @@ class Screen:
         self.chosen_knob: int | None = None
         self.hint = ""
         self._unicode = speaks_unicode()
+        self._doing = "ready"
         self.buffer = Buffer(
             multiline=True,
             history=history or InMemoryHistory(),
@@ -81,7 +86,7 @@ class Screen:
     # The layout
 
     def _application(self) -> Application[int]:
-        return Application(
+        application: Application[int] = Application(
             layout=self._layout(),
             key_bindings=self.keys,
             style=STYLE,
@@ -90,6 +95,9 @@ class Screen:
             output=self.output,
             terminal_size_polling_interval=None,
         )
+        # How long an Esc may be the beginning of another key: half a second by default, in which text streams on.
+        application.ttimeoutlen = ESCAPE_SECONDS
+        return application
 
     def _layout(self) -> Layout:
         entry = Window(
@@ -120,7 +128,7 @@ class Screen:
     def _status(self) -> Row:
         if self.session is None:
             return [("class:status", f"loading {self.title}…")]
-        return fit(segments(self.session, unicode=self._unicode), self.columns)
+        return fit(segments(self.session, self._doing, unicode=self._unicode), self.columns)
 
     def _legend(self) -> Row:
         return legend(self.page.heat)
@@ -169,6 +177,7 @@ class Screen:
         """Take what has come, commit the finished rows to the scrollback, draw the rest again."""
         if self.session is not None:
             self.page.heat = self.session.heat
+            self._doing = activity(self.session)  # before the text is taken: "ready" says that all of it is shown
         self.commit(self.page.take(self.outbox.drain()))
 
     def commit(self, rows: list[Row]) -> None:

@@ -37,8 +37,8 @@ def activity(session: Session) -> str:
     return "streaming" if session.writing else "ready"
 
 
-def segments(session: Session, *, unicode: bool = True) -> list[Segment]:
-    """Every part of the status line, in the order in which they stand."""
+def segments(session: Session, doing: str, *, unicode: bool = True) -> list[Segment]:
+    """Every part of the status line, in the order in which they stand. ``doing`` is what goes on."""
     settings = session.writer.settings
     temperature = "greedy" if settings["greedy"] else f"T {settings['temperature']:.2f}"
     parts = [Segment(2, "class:status.name", session.writer.name), Segment(0, "class:status.value", temperature)]
@@ -51,7 +51,7 @@ def segments(session: Session, *, unicode: bool = True) -> list[Segment]:
     if session.chat.on:
         parts.append(Segment(6, "class:status", "chat"))
     parts.append(Segment(3, "class:status", f"{session.meter.rate:,.0f} tok/s"))
-    parts.append(Segment(1, f"class:status.{activity(session)}", activity(session)))
+    parts.append(Segment(1, f"class:status.{doing}", doing))
     if unicode and session.meter.surprises:
         parts.append(Segment(8, "class:status.spark", sparkline(list(session.meter.surprises))))
     return parts

@@ -78,7 +78,8 @@ def open_repl(place: Path, environment: dict[str, str], nest: Nest) -> Iterator[
     def start(
         *arguments: str, columns: int = 80, rows: int = 24, ready: bool = True, real: bool = False, **env: Any
     ) -> Terminal:
-        words, whole = ["repl", *arguments], {**environment, **env}
+        seed = () if "--seed" in arguments or "--continue" in arguments else ("--seed", "1")
+        words, whole = ["repl", *arguments, *seed], {**environment, **env}
         process: Process
         if real:
             process = RealProcess(words, whole, place, columns, rows)

@@ -14,7 +14,7 @@ from plugins.options import Option
 from repl.heat import step_of
 from repl.knobs import OptionKnob
 from repl.meter import Meter, sparkline
-from repl.status import Segment, fit, segments
+from repl.status import Segment, activity, fit, segments
 from repl.wrap import Row
 
 
@@ -86,17 +86,17 @@ def text_of(row: Row) -> str:
 
 def test_the_status_line_shows_what_is_promised(here: object) -> None:
     talk = Talk("tiny", seed=42).begin("A", 5)
-    shown = text_of(fit(segments(talk.session), 200))
+    shown = text_of(fit(segments(talk.session, activity(talk.session)), 200))
     for part in ("tiny.lstm", "T 0.80", "seed 42", "tok/s", "streaming"):
         assert part in shown
     assert "top-p" not in shown
     talk.session.submit("/top-p 0.9")
     talk.session.pause()
-    shown = text_of(fit(segments(talk.session), 200))
+    shown = text_of(fit(segments(talk.session, activity(talk.session)), 200))
     assert "top-p 0.90" in shown
     assert "paused" in shown
     talk.session.submit("/greedy on")
-    assert "greedy" in text_of(fit(segments(talk.session), 200))
+    assert "greedy" in text_of(fit(segments(talk.session, activity(talk.session)), 200))
 
 
 @given(st.integers(1, 90))
