@@ -17,6 +17,7 @@ from typing import Any
 from cells.errors import UsageError
 from checkpoints.files import file_errors
 from checkpoints.options import BUDGETS, TRAIN_OPTIONS
+from checkpoints.shown import plain
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,14 +44,14 @@ def read_recipe(path: str | Path) -> Recipe:
     try:
         data = tomllib.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not TOML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path} is not TOML: {plain(' '.join(str(error).split()))}") from error
     tables = data.get("cell")
     by_cell = {}
     if isinstance(tables, dict):
         del data["cell"]
         for cell, values in tables.items():
             if not isinstance(values, dict):
-                raise UsageError(f"{path}: cell.{cell} must be a table, [cell.{cell}]")
+                raise UsageError(f"{path}: cell.{plain(cell, 60)} must be a table, [cell.{plain(cell, 60)}]")
             by_cell[cell] = _checked(values, path)
     return Recipe(_checked(data, path), by_cell)
 
@@ -66,7 +67,7 @@ def _checked(values: dict[str, Any], path: Path) -> dict[str, Any]:
                 value = str(value)  # threads = 2
             checked[option.key] = option.validate(value)
         except UsageError as error:
-            raise UsageError(f"{path}: {error}") from error
+            raise UsageError(f"{path}: {plain(str(error))}") from error
     return checked
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cells.errors import CelloquyError, UsageError
 from checkpoints.options import BUDGETS, TRAIN_OPTIONS, TrainOptions
 from checkpoints.recipe import Recipe, overlay, read_recipe
+from checkpoints.shown import shown
 
 if TYPE_CHECKING:
     from checkpoints.header import Header
@@ -67,7 +68,7 @@ def plan(given: dict[str, Any]) -> list[dict[str, Any]]:
     cells = given.get("cell") or recipe.common.get("cell") or ",".join(recipe.by_cell) or TRAIN_OPTIONS["cell"].default
     names = [name.strip() for name in cells.split(",")]
     if len(set(names)) != len(names) or not all(names):
-        raise UsageError(f"cell must name each cell once, separated by commas, not {cells!r}")
+        raise UsageError(f"cell must name each cell once, separated by commas, not {shown(cells)}")
     runs = []
     for name in names:
         values = overlay(recipe.common, recipe.by_cell.get(name, {}), given, {"cell": name})

@@ -43,7 +43,7 @@ def saved_checkpoint(path: Path) -> str:
     data = _read(path)
     try:
         saved = data["checkpoint"]
-        return str(saved["path"] if Path(saved["path"]).is_file() else saved["name"])
+        return str(saved["path"] if _is_there(saved["path"]) else saved["name"])
     except (KeyError, TypeError, ValueError) as error:
         raise CelloquyError(f"{path} is not a session as /save wrote it") from error
 
@@ -113,11 +113,19 @@ def _restore_text(session: Session, data: Mapping[str, Any], model: TextModel) -
 def _load(session: Session, checkpoint: Mapping[str, Any]) -> Loaded:
     """The checkpoint that a session names: by its path if that is still there, else by its name."""
     path, cell = str(checkpoint["path"]), str(checkpoint["cell"])
-    name = path if Path(path).is_file() else str(checkpoint["name"])
+    name = path if _is_there(path) else str(checkpoint["name"])
     if not is_mixture(cell):
         return session.models.load(name)
-    first = session.models.load(path if Path(path).is_file() else name.removesuffix(f".{cell}"))
+    first = session.models.load(path if _is_there(path) else name.removesuffix(f".{cell}"))
     return mix(cell, lambda member: session.models.sibling(first, member))
+
+
+def _is_there(path: str) -> bool:
+    """Whether a file is still where the session says; a stranger's session may say anything."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _values(session: Session, saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,3 +88,12 @@ def saved_step(folder: Path, cell: str = "lstm") -> int | None:
 
     path = folder / "out" / f"tiny.{cell}.run" / FILE
     return load_resume(path).run.step if path.exists() else None
+
+
+def train_here(folder: Path) -> Path:
+    """Train ``tiny`` in this process; the lstm's checkpoint."""
+    from checkpoints.train import train
+
+    made = job(folder, "lstm,gru", hidden=32, layers=1, steps=3, sample_every=0)
+    options = {**made["train"], "out": str(folder / "trained")}
+    return train(folder / "corpus.txt", **options)[0]
