@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cells.errors import UsageError
+from cells.errors import CelloquyError, UsageError
 from checkpoints.finding import find, home
+from plugins.guard import one_line
 from repl.autosave import EVERY, Autosave, latest
 from repl.events import Note, Outbox, Sink
 from repl.help_pages import GREETING
@@ -125,6 +126,7 @@ class _Program:
         lines = LineHistory(kept) if start.history else None
         self._screen: Screen = Screen(self._worker, self._outbox, open_output(), start.name, lines)
         self._leaving = False
+        self._fault: Exception | None = None
         self._autosave = Autosave() if start.history else None
         bind_keys(self._screen, self.leave)
         for line in GREETING if first else GREETING[-1:]:
@@ -143,6 +145,9 @@ class _Program:
                 _let_go_of_terminal()
         if self._worker.failure is not None:
             raise self._worker.failure
+        if self._fault is not None:
+            kept = "; celloquy repl --continue goes on with the text" if self._autosave is not None else ""
+            raise CelloquyError(f"the screen failed: {one_line(self._fault)}{kept}") from self._fault
         return status
 
     def _begin(self) -> None:
@@ -156,7 +161,11 @@ class _Program:
                 loop.add_signal_handler(getattr(signal, name), self._signalled, status)
         if self._autosave is not None:
             self._screen.app.create_background_task(self._keep(self._autosave))
-        await self._screen.pump(self._look)
+        try:
+            await self._screen.pump(self._look)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave a person before a dead screen
+            self._fault = error
+            self.leave(1)
 
     async def _keep(self, autosave: Autosave) -> None:
         while True:

@@ -21,7 +21,11 @@ _SCENE = ("Good morrow.", "What news?", "None, my lord.")
 def template_of(header: Any) -> Template:
     """The dialogue template that a checkpoint carries, or that of a play."""
     data: Mapping[str, Any] | None = getattr(header, "template", None)
-    return SPEAKERS[0] if data is None else Template.from_json(data)
+    if data is None:
+        return SPEAKERS[0]
+    template = Template.from_json(data)
+    nameless = template.answer_name == Template.answer_name and "{name}" not in template.answer
+    return template.named(answer=header.family) if nameless else template
 
 
 def likeliest_speakers(nats_per_token: Callable[[str], float]) -> Template:
@@ -50,12 +54,12 @@ class Chat:
         read), or for one more answer.
         """
         template = self.template
-        names = f"{template.person_name}: {line}\n{template.answer_name}: "
+        names = f"{template.person_name}: {line}\n{self.answer_shown}"
         if line:
             return self._end_of(transcript) + template.turn(line) + template.answer_mark, names
         if self._end_of(transcript):
             return "", ""
-        return template.answer_mark, f"{template.answer_name}: "
+        return template.answer_mark, self.answer_shown
 
     def _end_of(self, transcript: str) -> str:
         """What is missing of the end of the turn that the transcript ends with."""
@@ -64,6 +68,18 @@ class Chat:
             return ""
         begun = next(n for n in range(len(end) - 1, -1, -1) if transcript.endswith(end[:n]))
         return end[begun:]
+
+    @property
+    def answer_shown(self) -> str:
+        """What stands before an answer for a person to see."""
+        return f"{self.template.answer_name}: "
+
+    @property
+    def who(self) -> str:
+        """Who speaks, in words."""
+        names = self.template
+        you = "" if names.person_name == Template.person_name else f"you are {names.person_name}, "
+        return f"{you}{names.answer_name} answers"
 
     def answer(self) -> None:
         """The model's turn begins."""

@@ -16,8 +16,8 @@ KEYS = (
 )
 
 GREETING = (
-    "Type a line and Enter: the model goes on from it. An empty line goes on from where the text stands.",
-    "While it writes: Up/Down turn the temperature, Left/Right change the cell, Space pauses, Esc stops.",
+    "Type a line and Enter: the model goes on from it; an empty line just goes on.",
+    "While it writes: Up/Down temperature, Left/Right cell, Space pause, Esc stop.",
     "/help lists the commands, Ctrl-D leaves.",
 )
 

@@ -23,7 +23,7 @@ def bind_keys(screen: Screen, leave: Callable[[int], None]) -> None:
     pastes = Pastes()
     _bind_line(screen, pastes, leave, live)
     _bind_temperature(screen)
-    _bind_live(screen, live, empty & ~listing)
+    _bind_live(screen, live, empty & ~listing & ~is_searching)
     _bind_knob_list(screen, listing)
 
 
@@ -69,6 +69,10 @@ def _bind_line(screen: Screen, pastes: Pastes, leave: Callable[[int], None], liv
     @keys.add("c-d", filter=Condition(lambda: not buffer.text))
     def end(event: KeyPressEvent) -> None:
         leave(0)
+
+    @keys.add("c-z")
+    def suspend(event: KeyPressEvent) -> None:
+        event.app.suspend_to_background()
 
     @keys.add("c-l")
     def clear(event: KeyPressEvent) -> None:

@@ -34,9 +34,17 @@ class Meter:
         self._since = self._clock()
         self._count = 0
 
+    def burst(self, tokens: int, seconds: float) -> None:
+        """Many tokens were drawn at once."""
+        self.rate = tokens / max(seconds, 1e-9)
+
+    def note(self, surprise: float) -> None:
+        """One surprise, in nats, for the sparkline."""
+        self.surprises.append(surprise * BITS)
+
     def add(self, surprise: float) -> None:
         """One token was drawn; ``surprise`` in nats."""
-        self.surprises.append(surprise * BITS)
+        self.note(surprise)
         self._count += 1
         now = self._clock()
         if now - self._since < 0.1:

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 FRAME = 1 / 30
 INPUT_ROWS = 6
-
-
 ESCAPE_SECONDS = 0.1
 """Longer than the bytes of an arrow key take to come, even over a slow line; shorter than a person notices."""
 
@@ -96,7 +94,7 @@ class Screen:
             terminal_size_polling_interval=None,
         )
         # How long an Esc may be the beginning of another key: half a second by default, in which text streams on.
-        application.ttimeoutlen = ESCAPE_SECONDS
+        application.ttimeoutlen = application.timeoutlen = ESCAPE_SECONDS
         return application
 
     def _layout(self) -> Layout:

@@ -6,6 +6,7 @@ one token's work while :attr:`Session.running`.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -129,14 +130,16 @@ class Session:
 
         writer, template = self.writer, self.chat.template
         length = self.length or LONGEST_ANSWER
+        started = time.perf_counter()
         drawn = draw_candidates(
             writer, self.models.samplers, self.chat.candidates, length, template.end, template.answer_mark
         )
+        self.meter.burst(sum(len(one.tokens) for one in drawn), time.perf_counter() - started)
         best, randomness = drawn[0], writer.randomness
         writer.feed(best.text)
         writer.randomness = randomness.at(randomness.counter + length)
         for piece, surprise in zip(best.pieces, best.surprises, strict=True):
-            self.meter.add(surprise)
+            self.meter.note(surprise)
             for shown in self.chat.listen(Text(piece, surprise=surprise)):
                 self.out(shown)
         self._finish()
@@ -299,6 +302,9 @@ class Session:
     def show_place(self) -> None:
         """Show the end of the transcript again, as it stands now."""
         self.out(Break())
+        if self.chat.on and self.turns and self.turns[-1].answer == self.size:
+            self.out(Text("", shown=self.chat.answer_shown))
+            return
         end = self.writer.transcript[-CONTEXT_SHOWN:]
         _, newline, last = end.rpartition("\n")
         cut = not newline and len(end) == CONTEXT_SHOWN
@@ -369,10 +375,8 @@ class Session:
         before, self.chat.on = self.chat.on, on
         if on and self.chat.template in SPEAKERS:
             self.chat.template = likeliest_speakers(lambda text: self.writer.score(text).nats_per_token)
-        template = self.chat.template
         if on:
-            names = f"you are {template.person_name}, {template.answer_name} answers"
-            self.say(f"chat on: {names}; /chat off ends it")
+            self.say(f"chat on: {self.chat.who}; /chat off ends it")
         else:
             self.say("chat off")
             if before and self.size:

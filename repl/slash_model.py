@@ -87,8 +87,7 @@ def add_chat_commands(commands: Commands) -> None:
             raise UsageError("/names takes two names: yours and that of the answer")
         if words:
             session.name_speakers(words[0], words[1])
-        template = session.chat.template
-        session.say(f"you are {template.person_name}, {template.answer_name} answers")
+        session.say(session.chat.who)
 
     @commands.declare(
         "candidates N",

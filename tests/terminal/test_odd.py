@@ -362,3 +362,15 @@ def test_sessions_are_kept_in_the_home(place: Path, monkeypatch: pytest.MonkeyPa
     assert folder() == place / "home" / "sessions"
     with pytest.raises(CelloquyError, match="no conversation to go on with"):
         latest()
+
+
+def test_a_polite_end_from_outside_keeps_the_text(open_repl: Open, place: Path) -> None:
+    terminal = open_repl("tiny", "-n", "0")
+    terminal.line("/speed 50")
+    terminal.line("ROMEO:")
+    terminal.wait(lambda: len(finished(terminal)) > 100)
+    terminal.signal(signal.SIGTERM)
+    assert terminal.leave() == 143
+    assert "›" not in terminal.text
+    again = open_repl("--continue")
+    assert squeezed(transcript(again, place)).startswith("ROMEO:" + finished(terminal)[:90])
