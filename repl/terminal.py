@@ -28,6 +28,11 @@ class HeldOutput(Vt100_Output):
         self._holding = False
         self.flush()
 
+    def erase_down(self) -> None:
+        """Erase from the beginning of this row down, in two parts: tmux takes the erasing of a whole screen for a wish
+        to keep it in the scrollback, where the live rows of a fresh window would then stand once a frame."""
+        self.write_raw("\x1b7\x1b[K\x1b[B\x1b[J\x1b8")
+
     def flush(self) -> None:
         """Send what there is, unless it is held back or nobody is there any more."""
         if self.gone:

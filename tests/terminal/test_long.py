@@ -45,6 +45,7 @@ def test_a_long_conversation_holds_a_few_bytes_a_character(here: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_a_million_characters(here: Path) -> None:
     held, seconds = grown(1_000_000)
     print(f"\n{held:.0f} bytes a character, saved in {seconds:.2f} s")
