@@ -20,7 +20,7 @@ STYLE = Style.from_dict(
         "status.name": "",
         "status.value": "bold",
         "status.ready": "fg:ansibrightblack",
-        "status.reading": "fg:ansiyellow",
+        "status.busy": "fg:ansiyellow",
         "status.streaming": "fg:ansigreen",
         "status.comparing": "fg:ansigreen",
         "status.paused": "fg:ansiyellow bold",

@@ -72,7 +72,7 @@ class Session:
         self.writing = False
         self.paused = False
         self.leaving = False
-        self.doing = ""  # what takes a while just now, in a word
+        self.busy = False  # whether whoever drives the session waits for it to do something just now
         self.comparison: Comparison | None = None
         self.models = models
         self._left = 0
@@ -199,13 +199,6 @@ class Session:
 
     def submit(self, line: str) -> None:
         """A line as it was typed: a command if it begins with a slash, else text; ``//`` is a literal slash."""
-        self.doing = "reading"
-        try:
-            self._submit(line)
-        finally:
-            self.doing = ""
-
-    def _submit(self, line: str) -> None:
         if line.startswith("/") and not line.startswith("//"):
             self.say(line, "echo")
             self.commands.run(self, line)
@@ -252,8 +245,9 @@ class Session:
         self.chat.answer()
 
     def _feed(self, text: str, shown: str | None = None) -> None:
-        self._tell_unknown(self.writer.feed(text))
-        self.out(Text(text, given=True, shown=shown))
+        self._tell_unknown(self.writer.loaded.tokenizer.unknown_characters(text))
+        self.out(Text(text, given=True, shown=shown))  # at once: reading a long one takes a while
+        self.writer.feed(text)
 
     def _tell_unknown(self, unknown: list[str]) -> None:
         if unknown:

@@ -28,8 +28,8 @@ class Segment:
 
 def activity(session: Session) -> str:
     """What goes on, in a word."""
-    if session.doing:
-        return session.doing
+    if session.busy:
+        return "busy"
     if session.paused:
         return "paused"
     if session.comparison is not None:

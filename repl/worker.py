@@ -68,9 +68,16 @@ class Worker:
             found = self._next(self.session)
             if found is None:
                 return
-            self._guarded(found[0], self.session)
-            if not found[1]:
-                self._outbox.touch()
+            self._do(found[0], self.session, quiet=found[1])
+
+    def _do(self, job: Job, session: Session, quiet: bool) -> None:
+        if not quiet and job is not _step:
+            session.busy = True
+            self._outbox.touch()  # seen only if the job takes longer than a frame
+        self._guarded(job, session)
+        session.busy = False
+        if not quiet:
+            self._outbox.touch()
 
     def _next(self, session: Session) -> tuple[Job, bool] | None:
         """The next thing to do, waiting for it; None at the end."""
