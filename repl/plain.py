@@ -5,10 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cells.errors import CelloquyError
 from plugins.guard import one_line
@@ -76,41 +74,62 @@ def run_plain(start: Start) -> int:
     session = make_session(start, screen.put)
     screen.put(Note(f"{session.writer.name}; Ctrl-C stops the text"))
     autosave = Autosave() if start.history else None
-    while not session.leaving:
-        try:
-            line = screen.ask()
-        except KeyboardInterrupt:
-            screen.put(Note(HOW_TO_LEAVE))
-            continue
-        if line is None:
-            return 0
-        with interrupts(session):
-            _answer(session, line)
-        if autosave is not None:
-            autosave(session, now=True)
+    with Interrupts() as interrupts:
+        while not session.leaving:
+            try:
+                line = interrupts.ask(screen)
+            except KeyboardInterrupt:
+                screen.put(Note(HOW_TO_LEAVE))
+                continue
+            if line is None:
+                return 0
+            _answer(session, line, interrupts)
+            if autosave is not None:
+                autosave(session, now=True)
     return 0
 
 
-@contextmanager
-def interrupts(session: Session) -> Iterator[None]:
-    """Ctrl-C stops the text between two tokens, not in the middle of one."""
+class Interrupts:
+    """Ctrl-C, inside ``with``: at the prompt it is KeyboardInterrupt, else only noted in :attr:`wanted`.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        session.stop()
+    So it stops the text between two tokens, and never a step, a line being printed or a file being written in the
+    middle.
+    """
 
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def __init__(self) -> None:
+        self.wanted = False
+        self._asking = False
+        self._before: Any = None
+
+    def ask(self, screen: PlainScreen) -> str | None:
+        """A line from the person; KeyboardInterrupt if they interrupt."""
+        self._asking = True
+        try:
+            return screen.ask()
+        finally:
+            self._asking = self.wanted = False
+
+    def __enter__(self) -> Interrupts:
+        self._before = signal.signal(signal.SIGINT, self._caught)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _caught(self, number: int, frame: FrameType | None) -> None:
+        if self._asking:
+            raise KeyboardInterrupt
+        self.wanted = True
 
 
-def _answer(session: Session, line: str) -> None:
+def _answer(session: Session, line: str, interrupts: Interrupts) -> None:
     try:
         session.submit(line)
         while session.running:
             started = time.monotonic()
             session.step()
+            if interrupts.wanted:
+                session.stop()
             if session.speed:
                 time.sleep(max(0.0, 1 / session.speed - (time.monotonic() - started)))
     except CelloquyError as error:

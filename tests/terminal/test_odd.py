@@ -99,6 +99,7 @@ def test_a_terminal_that_can_only_print_gets_plain_lines(open_repl: Open) -> Non
     terminal.wait("temperature 0.5")
     terminal.line("/nonsense")
     terminal.wait("there is no command /nonsense")
+    terminal.wait(lambda: terminal.rows[terminal.screen.cursor.y] == ">")
     terminal.send(CTRL_C)
     terminal.wait("Ctrl-D or /quit leaves")
     terminal.send(CTRL_D)
