@@ -95,10 +95,14 @@ def randomness_from(data: Any) -> Randomness:
 def position_json(position: Position) -> dict[str, Any]:
     """A model's state, and the token that is not in it yet."""
     tensors = {
-        name: {"dtype": str(tensor.dtype).removeprefix("torch."), "data": _packed(tensor)}
+        name: {"dtype": _dtype(tensor), "data": _packed(tensor)}
         for name, tensor in state_tensors(position.state).items()
     }
     return {"pending": position.pending, "tensors": tensors}
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _packed(tensor: torch.Tensor) -> str:
@@ -114,11 +118,10 @@ def position_from(data: Any, model: TextModel) -> Position:
             raise ValueError("other states")
         tensors = {}
         for name, like in beginning.items():
-            dtype = getattr(torch, str(stored[name]["dtype"]))
             raw = bytearray(base64.b64decode(stored[name]["data"], validate=True))
-            if dtype != like.dtype or len(raw) != like.numel() * like.element_size():
+            if stored[name]["dtype"] != _dtype(like) or len(raw) != like.numel() * like.element_size():
                 raise ValueError("another shape")
-            tensors[name] = torch.frombuffer(raw, dtype=dtype).reshape(like.shape).to(like.device)
+            tensors[name] = torch.frombuffer(raw, dtype=like.dtype).reshape(like.shape).to(like.device)
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
         raise CelloquyError("a state in it is not as it was written") from error
     _check_token(pending, model)

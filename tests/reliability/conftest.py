@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "terminal"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from reliability_kit import tiny

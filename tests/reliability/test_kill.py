@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from reliability_kit import tiny
 from reliability_kit.children import Nursery
+from reliability_kit.killing import die_and_go_on, random_kills
 from reliability_kit.ledger import Ledger
-
-KILLED = -9
 
 
 @pytest.fixture(scope="module")
@@ -26,54 +25,6 @@ def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> d
         assert status == 0, said
         outcomes[cell] = (tiny.outcome(folder, cell), time.monotonic() - began)
     return outcomes
-
-
-def go_on(nursery: Nursery, job: dict[str, Any], cell: str) -> Any:
-    """Start the run, or resume it if it has saved anything; and the steps that were done before."""
-    saved = tiny.saved_step(Path(job["folder"]), cell)
-    return nursery.start(job if saved is None else tiny.resumed(job)), saved or 0
-
-
-def check_redone(folder: Path, before: int, saved: int) -> None:
-    """No step before the last save was done again."""
-    done = tiny.steps_done(folder)[before:]
-    assert done == list(range(saved + 1, saved + 1 + len(done)))
-
-
-def kill_often(nursery: Nursery, job: dict[str, Any], cell: str, kills: int, chance: random.Random, span: float) -> int:
-    """Kill and resume a run, ``kills`` times at most, then let it end; how often it was killed in fact."""
-    folder, killed = Path(job["folder"]), 0
-    while True:
-        before = len(tiny.steps_done(folder))
-        child, saved = go_on(nursery, job, cell)
-        if killed < kills:
-            time.sleep(chance.uniform(0.0, span))
-            child.kill()
-        status = child.wait()
-        check_redone(folder, before, saved)
-        if status == 0:
-            return killed
-        assert status == KILLED, child.said
-        killed += 1
-
-
-def random_kills(
-    nursery: Nursery,
-    undisturbed: dict[str, tuple[tiny.Outcome, float]],
-    ledger: Ledger,
-    folder: Path,
-    seed: int,
-    kills: int,
-) -> int:
-    """One run, killed at ``kills`` random moments; how many came before its end."""
-    chance = random.Random(seed)
-    cell = chance.choice(sorted(undisturbed))
-    wanted, seconds = undisturbed[cell]
-    killed = kill_often(nursery, tiny.job(folder, cell), cell, kills, chance, 0.5 * seconds)
-    with ledger.attempt("kill -9 at a random moment, resumed: the same bits as without", killed):
-        assert tiny.outcome(folder, cell) == wanted
-        assert not list(folder.glob("out/**/.*")), "something temporary was left"
-    return killed
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -90,19 +41,6 @@ def test_fifty_kills_at_random_moments(nursery: Nursery, undisturbed: Any, ledge
     while killed < 50:
         seed += 1
         killed += random_kills(nursery, undisturbed, ledger, tmp_path / str(seed), seed, 6)
-
-
-def die_and_go_on(
-    nursery: Nursery, undisturbed: dict[str, tuple[tiny.Outcome, float]], ledger: Ledger, folder: Path, place: int
-) -> None:
-    """Kill a run as it touches a file for the n-th time, then resume it."""
-    with ledger.attempt("kill -9 in the middle of a save or a line of the log: the same bits as without"):
-        job = tiny.job(folder)
-        status, said = nursery.run({**job, "die_at": place})
-        assert status == KILLED, said
-        assert kill_often(nursery, job, "lstm", 0, random.Random(), 0) == 0
-        assert tiny.outcome(folder) == undisturbed["lstm"][0]
-        assert not list(folder.glob("out/**/.*")), "something temporary was left"
 
 
 def places_of(nursery: Nursery, folder: Path) -> int:

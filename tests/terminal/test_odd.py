@@ -110,9 +110,7 @@ def test_a_terminal_that_can_only_print_gets_plain_lines(open_repl: Open) -> Non
 def test_twenty_columns_are_enough(open_repl: Open, place: Path) -> None:
     terminal = open_repl("tiny", "-n", "300", columns=20, rows=10)
     terminal.wait(lambda: "T 0.80" in terminal.status)
-    terminal.line("A")
-    terminal.wait(streaming(terminal))
-    terminal.wait(ready(terminal))
+    terminal.ask("A")
     terminal.line("/compare B")
     terminal.wait(lambda: "comparing" in terminal.status)
     terminal.wait(ready(terminal))
@@ -125,9 +123,7 @@ def test_twenty_columns_are_enough(open_repl: Open, place: Path) -> None:
 def test_no_colour_is_no_colour(open_repl: Open) -> None:
     terminal = open_repl("tiny", "-n", "200", NO_COLOR="1")
     terminal.line("/heat surprise")
-    terminal.line("A")
-    terminal.wait(streaming(terminal))
-    terminal.wait(ready(terminal))
+    terminal.ask("A")
     codes = {code for found in re.findall(rb"\x1b\[([0-9;]*)m", terminal.raw) for code in found.split(b";")}
     assert codes <= {b"", b"0", b"1", b"3", b"4", b"7"}
     for line in terminal.screen.buffer.values():
@@ -171,9 +167,7 @@ def test_resizing_while_text_pours_out_is_survived(open_repl: Open) -> None:
 
 def test_chinese_is_wide_and_breaks_where_the_row_is_full(open_repl: Open, place: Path) -> None:
     terminal = open_repl("chinese", "-n", "400", columns=31)
-    terminal.line("春江")
-    terminal.wait(streaming(terminal))
-    terminal.wait(ready(terminal))
+    terminal.ask("春江")
     text = transcript(terminal, place)
     assert text.startswith("春江")
     shown = "".join(character for character in terminal.everything if character in set(text))

@@ -126,9 +126,7 @@ def test_no_history_leaves_nothing_behind(open_repl: Open, place: Path) -> None:
     before = saved(place)
     terminal = open_repl("tiny", "-n", "400", "--no-history")
     terminal.line("/speed 200")
-    terminal.line("ROMEO:")
-    terminal.wait(streaming(terminal))
-    terminal.wait(ready(terminal))
+    terminal.ask("ROMEO:")
     terminal.send(CTRL_D)
     assert terminal.leave() == 0
     assert saved(place) == before
@@ -155,9 +153,7 @@ def test_heat_colours_each_character_and_shows_what_the_colours_mean(open_repl: 
     terminal = open_repl("tiny", "-n", "300", "-t", "1.5")
     terminal.line("/heat surprise")
     terminal.wait("bits a character")
-    terminal.line("A")
-    terminal.wait(streaming(terminal))
-    terminal.wait(ready(terminal))
+    terminal.ask("A")
     colours = {cell.bg for line in terminal.screen.buffer.values() for cell in line.values()}
     assert len(colours) > 4
     legend = terminal.styles_of(" 0  1  2 ")
@@ -211,9 +207,7 @@ def test_ctrl_l_clears_the_screen_and_keeps_the_line(open_repl: Open) -> None:
 
 def test_the_terminal_is_never_asked_where_its_cursor_is(open_repl: Open) -> None:
     terminal = open_repl("tiny", "-n", "100")
-    terminal.line("A")
-    terminal.wait(streaming(terminal))
-    terminal.wait(ready(terminal))
+    terminal.ask("A")
     terminal.send(CTRL_D)
     assert terminal.leave() == 0
     assert b"\x1b[6n" not in terminal.raw

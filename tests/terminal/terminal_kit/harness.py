@@ -93,6 +93,15 @@ class Terminal:
         """Type a line and Enter."""
         self.send(text, ENTER)
 
+    def ask(self, text: str) -> None:
+        """Give a line, and wait until the text that follows it is there and finished."""
+        before = len(self.everything)
+        self.line(text)
+        self.wait(lambda: len(self.everything) > before + len(text) and self._at_rest())
+
+    def _at_rest(self) -> bool:
+        return "ready" in self.status and self.rows[self.screen.cursor.y] in ("›", ">")
+
     def resize(self, columns: int, rows: int, forget: bool = False) -> None:
         """Give the terminal another size; ``forget`` what it shows, since this emulator cuts rows that are too long."""
         self._drain()
