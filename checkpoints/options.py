@@ -16,7 +16,7 @@ BUDGETS = ("epochs", "steps", "minutes")
 TRAIN_OPTIONS = OptionSet(
     (
         Option("name", str, None, "Name of the checkpoints: NAME.CELL.safetensors."),
-        Option("cell", str, "lstm", "Cells to train, one after the other, separated by commas."),
+        Option("cell", str, "lstm", "Cells to train, one after the other, separated by commas.", metavar="CELL,…"),
         Option("out", str, "./checkpoints", "Folder for the checkpoints.", metavar="DIR"),
         Option(
             "format",

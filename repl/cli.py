@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from repl.click_options import add_common_options
 from repl.exits import run_to_exit
 from repl.program import Program, first_word
+from repl.shell_completion import VARIABLE, checkpoints, make_completable, program_being_typed, quietly
 from repl.streams import use_utf8
 
 COMMANDS = {
@@ -29,6 +31,8 @@ COMMANDS = {
     "neurons": "Find units that follow something readable.",
     "step": "Show one time step as equations and numbers.",
     "compare": "Train several cells under equal conditions and draw their losses.",
+    "completion": "Print the script by which a shell completes command lines.",
+    "help": "Explain a command or a topic.",
 }
 """Every command with its line of help. Its code is ``command`` in ``repl.commands.NAME``."""
 
@@ -47,7 +51,7 @@ class CommandLine(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"repl.commands.{cmd_name}").command
-        return add_common_options(command)
+        return make_completable(add_common_options(command))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands with their help, from the table: nothing is imported."""
@@ -59,14 +63,34 @@ class CommandLine(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is called; an unknown one is refused with the nearest name."""
         if args[0] not in COMMANDS:
+            if ctx.resilient_parsing:
+                return None, None, []
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise click.UsageError(f"there is no command or checkpoint {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of a command line; one that is being completed may leave ``repl`` out, as any other."""
+        if extra.get("resilient_parsing") and first_word(args) is not None:
+            args = with_default_command(args)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands and checkpoints, from the table and the folders: nothing is imported."""
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        if not incomplete.startswith("-"):
+            found += checkpoints(ctx, incomplete)
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run the command line and leave with its exit status."""
-        if not extra.get("standalone_mode", True) or "_CELLOQUY_COMPLETE" in os.environ:
+        if VARIABLE in os.environ:
+            with quietly():
+                return super().main([], "celloquy", VARIABLE, obj=program_being_typed())
+        if not extra.get("standalone_mode", True):
             return super().main(args, *rest, **extra)
         use_utf8()
         arguments = list(sys.argv[1:] if args is None else args)
@@ -103,16 +127,9 @@ def _is_checkpoint(word: str) -> bool:
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
+    from repl.versions import version_lines
 
-    versions = []
-    for name in ("celloquy", "torch"):
-        try:
-            versions.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            versions.append(f"{name} (not installed as a package)")
-    python = ".".join(map(str, sys.version_info[:3]))
-    click.echo(f"{versions[0]} ({', '.join([*versions[1:], f'Python {python}'])})")
+    click.echo("\n".join(version_lines()))
     ctx.exit()
 
 

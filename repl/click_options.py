@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from cells.errors import UsageError
 from plugins.options import Option
@@ -31,6 +32,13 @@ class DeclaredType(_ParamType):
         except UsageError as error:
             raise click.UsageError(str(error), ctx) from error
         return parsed[0] if self.option.multiple and isinstance(parsed, tuple) else parsed
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The choices, or what the metavar stands for."""
+        from repl.shell_completion import candidates
+
+        choices = [CompletionItem(choice) for choice in self.option.choices if choice.startswith(incomplete)]
+        return choices or candidates(ctx, self.option.metavar, incomplete)
 
 
 _METAVARS: Mapping[Any, str] = {int: "N", float: "X", str: "TEXT"}

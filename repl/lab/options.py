@@ -15,7 +15,7 @@ OUTPUT_OPTIONS = (
 
 GRADIENT_SWITCHES = OptionSet(
     (
-        Option("cell", str, "rnn", "Cells of untrained networks, separated by commas."),
+        Option("cell", str, "rnn", "Cells of untrained networks, separated by commas.", metavar="CELL,…"),
         Option("activation", str, "", "Activations of the rnn: tanh, relu, sigmoid (several: commas)."),
         Option("init", str, "default", "Initial weights: default, glorot, orthogonal, he, normal:STD (commas)."),
         Option("scale", str, "1", "Factors on the recurrent matrices (commas)."),
@@ -74,7 +74,7 @@ NEURON_OPTIONS = OptionSet(
         Option("limit", int, 200_000, "Characters of the text that are read.", minimum=1),
         Option("most", int, 2, "Units to list for each feature.", minimum=1, maximum=100),
         Option("show", int, 3, "Features to show as coloured text, the best followed first.", minimum=0),
-        Option("feature", str, (), "Only this feature (repeatable).", multiple=True, metavar="NAME"),
+        Option("feature", str, (), "Only this feature (repeatable).", multiple=True, metavar="FEATURE"),
         *OUTPUT_OPTIONS,
     )
 )
@@ -97,7 +97,7 @@ COMPARED_OPTIONS = OptionSet(option for option in TRAIN_OPTIONS if option.key no
 
 COMPARE_OPTIONS = OptionSet(
     (
-        Option("cell", str, "rnn,lstm,gru", "Cells to compare, separated by commas."),
+        Option("cell", str, "rnn,lstm,gru", "Cells to compare, separated by commas.", metavar="CELL,…"),
         Option("seeds", int, 1, "Runs of each cell, with the seeds from --seed on; several give a band.", minimum=1),
         Option("keep", str, None, "Keep the checkpoints and logs in this folder.", metavar="DIR"),
         Option("sample", int, 120, "Characters of the sample of each cell, 0 for none.", minimum=0, maximum=10_000),
