@@ -31,6 +31,11 @@ def builtin_kernel(cell: Cell, device: torch.device, dtype: torch.dtype, trainin
     return kernel
 
 
+def fused_kernel(cell: Cell, device: torch.device, dtype: torch.dtype, training: bool) -> Kernel | None:
+    """The fused kernel for RNN, LSTM or GRU, faster or not; None for any other cell."""
+    return FUSED.get(type(cell)) if device.type in ("cpu", "cuda") else None
+
+
 def _weights(layer: Layer, second_bias: Tensor) -> list[Tensor]:
     """The four tensors of a ``torch.nn`` layer, in the dtype of the products."""
     weights = (layer.W, layer.R["h"], layer.b, second_bias)

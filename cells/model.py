@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ from cells.state import LayerState, State
 
 if TYPE_CHECKING:
     from cells.decoder import Decoder
+
+Dropout = Callable[[Tensor, float, bool], Tensor]
+"""(x [T, B, H], share, training) -> x with that share dropped and the rest scaled up."""
 
 NORMS = ("none", "layer")
 LARGEST = 1 << 24
@@ -90,6 +93,7 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(input_size) if config.norm == "layer" else None
         self.recurrent = Layer(cell, input_size, config.hidden_size)
         self.dropout = config.dropout
+        self.drop: Dropout = F.dropout
         self.residual = config.residual and input_size == config.hidden_size
 
     def before(self, x: Tensor) -> Tensor:
@@ -98,7 +102,7 @@ class Block(nn.Module):
 
     def after(self, y: Tensor, x: Tensor | None) -> Tensor:
         """What the next layer is given, from the recurrent output ``y`` and the block's input ``x``."""
-        y = F.dropout(y, self.dropout, self.training)
+        y = self.drop(y, self.dropout, self.training)
         return y if x is None else x + y
 
 
@@ -162,8 +166,13 @@ class LanguageModel(nn.Module):
         hidden, state = self.hidden(tokens, state)
         return self.read(hidden), state
 
-    def hidden(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """What the readout is given, [T, B, H], and the final state."""
+    def hidden(
+        self, tokens: Tensor, state: State | None = None, outputs: list[Tensor] | None = None
+    ) -> tuple[Tensor, State]:
+        """What the readout is given, [T, B, H], and the final state.
+
+        A list as ``outputs`` receives each layer's output [T, B, H] as the recurrence made it, from the input up.
+        """
         if state is None:
             state = self.initial_state(tokens.shape[1])
         x: Tensor | None = None
@@ -171,6 +180,8 @@ class LanguageModel(nn.Module):
         for number, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             y, layer_state = self._run_block(block, tokens if number == 0 else None, x, state[number])
+            if outputs is not None:
+                outputs.append(y)
             if block.residual and x is None:
                 x = self.embedding(tokens)
             x = block.after(y, x if block.residual else None)

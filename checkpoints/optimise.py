@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +13,10 @@ from cells.errors import CelloquyError
 from checkpoints.options import TrainOptions
 
 BETAS = (0.9, 0.99)
-MOMENTUM = 0.9
 
 
 def make_optimizer(model: nn.Module, options: TrainOptions) -> Optimizer:
-    """AdamW (Loshchilov and Hutter 2019), or SGD with momentum. Weight decay is for matrices, not for biases."""
+    """AdamW (Loshchilov and Hutter 2019), or SGD, with momentum unless that is 0. Biases have no weight decay."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": options.weight_decay},
@@ -25,8 +25,20 @@ def make_optimizer(model: nn.Module, options: TrainOptions) -> Optimizer:
     groups = [group for group in groups if group["params"]]
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     if options.optimizer == "sgd":
-        return SGD(groups, lr=options.lr, momentum=MOMENTUM, fused=fused)
+        return SGD(groups, lr=options.lr, momentum=options.momentum, fused=fused)
     return AdamW(groups, lr=options.lr, betas=BETAS, fused=fused)
+
+
+def clip_gradient(parameters: Sequence[Tensor], limit: float, kind: str) -> Tensor:
+    """Bound the gradient in place; returns the norm that it had before. ``limit`` 0 leaves it as it is.
+
+    ``norm`` scales the whole gradient to at most that norm (Pascanu, Mikolov and Bengio 2013, algorithm 1); ``value``
+    cuts every entry off at +-``limit`` (Graves 2013, section 2.1).
+    """
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit and kind == "norm" else math.inf)
+    if limit and kind == "value":
+        torch.nn.utils.clip_grad_value_(parameters, limit)
+    return norm
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:

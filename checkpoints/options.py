@@ -13,6 +13,35 @@ DEFAULT_MINUTES = 5.0
 
 BUDGETS = ("epochs", "steps", "minutes")
 
+REGULARISATION = (
+    Option(
+        "dropout-kind",
+        "choice",
+        "independent",
+        "Dropout masks: independent for each step, or locked, one for the whole sequence (variational dropout).",
+        choices=("independent", "locked"),
+    ),
+    *(
+        Option(name, float, 0.0, help, minimum=0, maximum=1, exclusive_maximum=True)
+        for name, help in (
+            ("weight-dropout", "Share of the recurrent weights left out in each step of training."),
+            ("embedding-dropout", "Share of the tokens whose embedding is left out in each step of training."),
+        )
+    ),
+    Option("activation-penalty", float, 0.0, "Penalty on the mean square of the last layer's output.", minimum=0),
+    Option("temporal-penalty", float, 0.0, "The same on its change from one step to the next.", minimum=0),
+    Option(
+        "ema",
+        float,
+        0.0,
+        "Decay of a moving average of the weights, which is evaluated and saved instead of them; 0 for none.",
+        minimum=0,
+        maximum=1,
+        exclusive_maximum=True,
+    ),
+)
+"""Regularisation beside --dropout; sources and arithmetic are in ``cells.regularise`` and ``checkpoints.average``."""
+
 TRAIN_OPTIONS = OptionSet(
     (
         Option("name", str, None, "Name of the checkpoints: NAME.CELL.safetensors."),
@@ -30,6 +59,7 @@ TRAIN_OPTIONS = OptionSet(
         Option("embed", int, 0, "Size of the token embedding, 0 for the hidden size.", minimum=0, maximum=65536),
         Option("tokens", str, "char", "What a token is: char or byte."),
         Option("dropout", float, 0.0, "Dropout of each layer's output.", minimum=0, maximum=1, exclusive_maximum=True),
+        *REGULARISATION,
         Option("residual", bool, False, "Add each layer's input to its output."),
         Option("norm", "choice", "none", "Normalisation before each layer.", choices=("none", "layer")),
         Option("init", str, "default", "Initial weights: default, glorot, orthogonal, he or normal:STD."),
@@ -44,7 +74,15 @@ TRAIN_OPTIONS = OptionSet(
             minimum=0,
             maximum=1,
         ),
-        Option("optimizer", "choice", "adamw", "Optimizer (sgd has momentum 0.9).", choices=("adamw", "sgd")),
+        Option(
+            "sampling",
+            "choice",
+            "sequential",
+            "Which pieces a batch holds: sequential rows read on with their state, random ones begin without a past.",
+            choices=("sequential", "random"),
+        ),
+        Option("optimizer", "choice", "adamw", "Optimizer.", choices=("adamw", "sgd")),
+        Option("momentum", float, 0.9, "Momentum of sgd.", minimum=0, maximum=1, exclusive_maximum=True),
         Option("lr", float, 3e-3, "Highest learning rate.", minimum=0, exclusive_minimum=True, maximum=1e3),
         Option(
             "schedule",
@@ -54,7 +92,14 @@ TRAIN_OPTIONS = OptionSet(
             choices=("cosine", "constant", "plateau"),
         ),
         Option("warmup", int, 0, "Steps in which the learning rate rises from 0.", minimum=0),
-        Option("clip", float, 1.0, "Largest norm of the gradient, 0 for no clipping.", minimum=0),
+        Option("clip", float, 1.0, "Largest norm (or value) of the gradient, 0 for no clipping.", minimum=0),
+        Option(
+            "clip-kind",
+            "choice",
+            "norm",
+            "What --clip limits: the norm of the whole gradient, or the value of each of its entries.",
+            choices=("norm", "value"),
+        ),
         Option("weight-decay", float, 0.01, "Weight decay of the matrices.", minimum=0),
         Option("epochs", float, None, "Stop after reading the corpus N times.", minimum=0, exclusive_minimum=True),
         Option("steps", int, None, "Stop after N steps.", minimum=1),
@@ -77,6 +122,13 @@ TRAIN_OPTIONS = OptionSet(
         ),
         Option("patience", int, 0, "Stop after N validations without improvement, 0 for never.", minimum=0),
         Option("eval-every", int, 0, "Steps between validations, 0 to choose by their cost.", minimum=0),
+        Option(
+            "eval-on",
+            "choice",
+            "val",
+            "Text that evaluations score: the validation part, the training text, or both.",
+            choices=("val", "train", "both"),
+        ),
         Option("seed", int, 1, "Seed of weights, dropout and samples.", minimum=0, maximum=2**63 - 1),
         Option("device", str, "auto", "Where to compute: auto, cpu, cuda or mps."),
         Option(
@@ -85,6 +137,13 @@ TRAIN_OPTIONS = OptionSet(
             "auto",
             "Arithmetic of the matrix products; auto takes bf16 where the machine has it.",
             choices=("auto", "fp32", "bf16"),
+        ),
+        Option(
+            "kernels",
+            "choice",
+            "auto",
+            "How layers run in training: auto as measured to be fastest, loop step by step, fused kernels only.",
+            choices=("auto", "loop", "fused"),
         ),
         Option("threads", str, "auto", "Threads for CPU work; auto measures, or a number."),
         Option("store", "choice", "fp32", "How the weights are stored in the checkpoint.", choices=("fp32", "bf16")),
@@ -106,7 +165,13 @@ TRAIN_OPTIONS = OptionSet(
         Option("resume", bool, False, "Go on with the run that was interrupted or finished."),
         Option("allow-changed-corpus", bool, False, "Resume although the corpus is not the one the run began with."),
         Option("from", str, None, "Start from the weights of this checkpoint.", metavar="NAME"),
-        Option("recipe", str, None, "File of option values; the command line wins.", metavar="FILE.toml"),
+        Option(
+            "recipe",
+            str,
+            None,
+            "Option values: a file, or the name of one that ships; the command line wins.",
+            metavar="FILE.toml",
+        ),
         Option("sample-every", int, 0, "Steps between sample texts, 0 for none.", minimum=0),
         Option("prompt", str, (), "Beginning of a sample text (repeatable).", multiple=True, metavar="TEXT"),
         Option("cell-option", str, (), "Option of the cell (repeatable).", multiple=True, metavar="KEY=VALUE"),
@@ -127,6 +192,12 @@ class TrainOptions:
     embed: int
     tokens: str
     dropout: float
+    dropout_kind: str
+    weight_dropout: float
+    embedding_dropout: float
+    activation_penalty: float
+    temporal_penalty: float
+    ema: float
     residual: bool
     norm: str
     init: str
@@ -134,11 +205,14 @@ class TrainOptions:
     bptt: int
     batch: int
     reset: float
+    sampling: str
     optimizer: str
+    momentum: float
     lr: float
     schedule: str
     warmup: int
     clip: float
+    clip_kind: str
     weight_decay: float
     epochs: float | None
     steps: int | None
@@ -146,9 +220,11 @@ class TrainOptions:
     val: float
     patience: int
     eval_every: int
+    eval_on: str
     seed: int
     device: str
     precision: str
+    kernels: str
     threads: str
     store: str
     on_divergence: str

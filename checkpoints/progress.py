@@ -131,10 +131,16 @@ def train_line(record: dict[str, Any]) -> str:
 
 
 def eval_line(record: dict[str, Any], best: bool) -> str:
-    """One line about a validation."""
-    bits = record["val_bits_per_character"]
+    """One line about an evaluation: of the validation part, of the training text, or of both."""
+    said = []
+    if "val_loss" in record:
+        bits = record["val_bits_per_character"]
+        said.append(f"validation loss {record['val_loss']:.4f} ({bits:.3f} bits a character)")
+    if "train_text_loss" in record:
+        loss, perplexity = record["train_text_loss"], record["train_text_perplexity"]
+        said.append(f"training text {loss:.4f} (perplexity {perplexity:.3f})")
     mark = ", the best so far" if best else ""
-    return f"step {record['step']}  validation loss {record['val_loss']:.4f} ({bits:.3f} bits a character){mark}"
+    return f"step {record['step']}  {', '.join(said)}{mark}"
 
 
 def time_left(seconds: float | None) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cells.errors import UsageError
+from cells.errors import CelloquyError, UsageError
 from checkpoints.files import file_errors
 from checkpoints.options import BUDGETS, TRAIN_OPTIONS
 from checkpoints.shown import plain
@@ -24,6 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
+SHIPPED = Path(__file__).resolve().parent / "recipes"
 PLACES = ("recipe", "resume")
 """Options that a recipe cannot hold: they say what to do with it."""
 
@@ -37,8 +38,9 @@ class Recipe:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe file; UsageError, one line with the file's name, for anything in it that is wrong."""
-    path = Path(path)
+    """Read a recipe file, or one that ships by its name alone; UsageError, one line with the file's name, for anything
+    in it that is wrong."""
+    path = recipe_file(path)
     with file_errors(path, "read"):
         raw = path.read_bytes()
     try:
@@ -54,6 +56,21 @@ def read_recipe(path: str | Path) -> Recipe:
                 raise UsageError(f"{path}: cell.{plain(cell, 60)} must be a table, [cell.{plain(cell, 60)}]")
             by_cell[cell] = _checked(values, path)
     return Recipe(_checked(data, path), by_cell)
+
+
+def recipe_file(name: str | Path) -> Path:
+    """The file that ``name`` means: a path, or the name of a recipe that ships, such as ``shakespeare``.
+
+    Raises CelloquyError, with the names that ship, for a bare name that is neither.
+    """
+    path = Path(name)
+    if path.exists() or path.suffix or path.name != str(name):
+        return path
+    shipped = SHIPPED / f"{path.name}.toml"
+    if not shipped.is_file():
+        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
+        raise CelloquyError(f"there is no recipe {plain(path.name, 60)!r}: name a file, or one that ships: {names}")
+    return shipped
 
 
 def _checked(values: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Parts:
-    """Data, files and display of a run;"""
+    """Data, files and display of a run; ``training_text`` if evaluations score that too, or instead."""
 
     batches: SequentialBatches
     validation: Validation | None
@@ -40,3 +40,4 @@ class Parts:
     resume_file: Path
     machine: Machine
     fingerprint: str
+    training_text: Validation | None = None

@@ -14,6 +14,8 @@ import torch
 from cells.cell import Cell
 from cells.errors import CelloquyError, UsageError
 from cells.initialise import fills, initialise
+from cells.kernels import fused_kernel
+from cells.layer import KernelFinder
 from cells.memory import keep_freed_memory
 from cells.model import LanguageModel, ModelConfig
 from checkpoints.batches import BatchSize, SequentialBatches, Tokens, fitting_batch, split_text
@@ -27,6 +29,7 @@ from checkpoints.loading import Loaded, load_checkpoint
 from checkpoints.lock import RunLock
 from checkpoints.options import TrainOptions, cell_options
 from checkpoints.progress import Reporter
+from checkpoints.random_batches import RandomBatches
 from checkpoints.resume import FILE, Resume, latest_resume
 from checkpoints.run_parts import Machine, Parts
 from checkpoints.runlog import RunLog
@@ -210,12 +213,25 @@ class TrainingSession:
     def _model(self, run: CellRun, text: Text, device: torch.device) -> LanguageModel:
         """The model with its initial weights; a resumed run overwrites them later."""
         config = _config(run.options, text.tokenizer.vocabulary_size, text.tokenizer.unknown_id)
-        model = LanguageModel(run.cell, config, kernels=self.registry.kernel_finder())
+        model = LanguageModel(run.cell, config, kernels=self._kernels(run, device))
         initialise(model, run.options.init, run.options.seed)
         if run.start is not None:
             start_from(model, text.tokenizer, run.start)
         torch.manual_seed(run.options.seed)
         return model.to(device)
+
+    def _kernels(self, run: CellRun, device: torch.device) -> KernelFinder | None:
+        """Where the model finds fused kernels, by --kernels. UsageError if it must have one and there is none."""
+        if run.options.kernels == "loop":
+            return None
+        finder = self.registry.kernel_finder()
+        if run.options.kernels == "auto":
+            return finder
+        if fused_kernel(run.cell, device, torch.float32, True) is not None:
+            return fused_kernel
+        if finder(run.cell, device, choose_precision(run.options.precision, device) or torch.float32, True) is None:
+            raise UsageError(f"cell {run.cell.label} has no fused kernel on {device.type}; leave --kernels at auto")
+        return finder
 
     def _machine(self, run: CellRun, model: LanguageModel, size: BatchSize, device: torch.device) -> Machine:
         """Threads and precision: as asked, or as measured; a resumed run keeps its own, unless asked otherwise now."""
@@ -241,8 +257,8 @@ class TrainingSession:
         self.reporter.start(run.name, _description(model, text, machine))
         place = run.resume.run.log_bytes if run.resume else 0
         with RunLog(run.folder / "log.jsonl", place) as log:
-            batches = SequentialBatches(text.train, size.batch, size.bptt)
-            validation = Validation(text.validation, text.validation_characters) if run.options.val else None
+            batches = _batches(run.options, text.train, size)
+            validation, training_text = self._evaluated(run.options, text)
             parts = Parts(
                 batches,
                 validation,
@@ -253,6 +269,7 @@ class TrainingSession:
                 run.folder / FILE,
                 machine,
                 self.corpus.fingerprint,
+                training_text,
             )
             trainer = Trainer(model, run.options, _budget(run.options, batches), parts)
             if run.resume is not None:
@@ -262,6 +279,16 @@ class TrainingSession:
             trainer.run()
         self.reporter.close()
         self.reporter.note(f"{run.name}: {_outcome(trainer)}{run.path}")
+
+    def _evaluated(self, options: TrainOptions, text: Text) -> tuple[Validation | None, Validation | None]:
+        """The validation part and the training text, by --eval-on; None for what evaluations do not score."""
+        validation = training_text = None
+        if options.val and options.eval_on != "train":
+            validation = Validation(text.validation, text.validation_characters)
+        if options.eval_on != "val":
+            characters = len(self.corpus.text) - text.validation_characters
+            training_text = Validation(text.train, characters, "train_text")
+        return validation, training_text
 
     def _template(self, run: CellRun) -> dict[str, Any] | None:
         """How dialogues stand in the text that the model learned: its own way, or that of what it started from."""
@@ -323,6 +350,12 @@ def _config(options: TrainOptions, vocabulary_size: int, unknown_id: int | None)
     )
 
 
+def _batches(options: TrainOptions, tokens: Tokens, size: BatchSize) -> SequentialBatches:
+    if options.sampling == "random":
+        return RandomBatches(tokens, size.batch, size.bptt, options.seed)
+    return SequentialBatches(tokens, size.batch, size.bptt)
+
+
 def _budget(options: TrainOptions, batches: SequentialBatches) -> Budget:
     if options.minutes is not None:
         return Budget(seconds=60 * options.minutes)
@@ -346,7 +379,8 @@ def _outcome(trainer: Trainer) -> str:
     done = trainer.done
     if done.best_loss is None:
         return f"{done.step} steps, "
-    return f"validation loss {done.best_loss:.4f} after {done.best_step} of {done.step} steps, "
+    what = "validation loss" if trainer.parts.validation is not None else "loss on the training text"
+    return f"{what} {done.best_loss:.4f} after {done.best_step} of {done.step} steps, "
 
 
 def _version() -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FIXED_KEYS = (
     *("format", "hidden", "layers", "embed", "tokens", "residual", "norm", "tie", "init", "cell_option"),
     *("bptt", "batch", "val", "seed", "optimizer", "store", "from"),
+    *("sampling", "eval_on"),
 )
 """Options that a run keeps from its beginning to its end, resumed or not."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -12,16 +13,19 @@ from torch.nn import functional as F
 
 from cells.errors import CelloquyError
 from cells.model import LanguageModel
+from cells.regularise import Regularisation, lock_dropout
 from cells.state import State, detach, state_from_tensors, state_tensors, to
+from checkpoints.average import WeightAverage
 from checkpoints.divergence import MOST_LOWERED, SUSPECT_STEPS, Diverged, check_loss, check_weights
 from checkpoints.interrupt import Interrupted, SignalWatch
 from checkpoints.loading import stored_tensors
-from checkpoints.optimise import make_optimizer, optimizer_tensors, restore_optimizer, set_rate
+from checkpoints.optimise import clip_gradient, make_optimizer, optimizer_tensors, restore_optimizer, set_rate
 from checkpoints.options import TrainOptions
 from checkpoints.resume import BEFORE, Resume, RunState, load_resume, save_resume
 from checkpoints.run_parts import Parts
 from checkpoints.samples import sample_text
 from checkpoints.schedule import Budget, Schedule
+from checkpoints.validation import NOT_VALIDATED, Validation
 
 LOG_EVERY = 10
 """Steps that one line of the log averages."""
@@ -54,6 +58,12 @@ class Trainer:
         self.schedule = Schedule(options.schedule, options.lr, options.warmup)
         self.optimizer = make_optimizer(model, options)
         self.parameters = list(model.parameters())
+        self.regularisation = Regularisation(
+            options.weight_dropout, options.embedding_dropout, options.activation_penalty, options.temporal_penalty
+        )
+        if options.dropout_kind == "locked":
+            lock_dropout(model)
+        self.average = WeightAverage(model, options.ema) if options.ema else None
         self.device = model.readout.bias.device
         self.state: State = model.initial_state(parts.batches.batch)
         self.done = RunState()
@@ -126,18 +136,30 @@ class Trainer:
         done = self.done
         inputs, targets = (part.to(self.device, non_blocking=True) for part in self.parts.batches.next())
         set_rate(self.optimizer, self.schedule.rate(done.step, self.fraction(), done.rate_scale))
-        logits, state = self.model(inputs, self._some_anew(self.state))
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, penalty, state = self._losses(inputs, targets)
+        (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
         self.state = detach(state)
-        self._norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip or math.inf)
+        self._norm = clip_gradient(self.parameters, self.options.clip, self.options.clip_kind)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(done.step)
         self._loss_sum += loss.detach()
         done.loss_count += 1
         done.step += 1
         done.read = self.parts.batches.read
         self._window_seconds += time.perf_counter() - began
+
+    def _losses(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, State]:
+        """The mean loss in nats a token, what regularisation adds to it, and the final state."""
+        random = self.options.sampling == "random"
+        start = self.model.initial_state(inputs.shape[1]) if random else self._some_anew(self.state)
+        outputs: list[Tensor] = []
+        with self.regularisation.masked(self.model):
+            hidden, state = self.model.hidden(inputs, start, outputs)
+            logits = self.model.read(hidden)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        return loss, self.regularisation.penalty(hidden, outputs[-1]), state
 
     def _some_anew(self, state: State) -> State:
         """The state with the share ``reset`` of its rows, drawn at random, as before any token.
@@ -192,23 +214,35 @@ class Trainer:
             left = max(0.0, self.budget.seconds - self.seconds())
         self.parts.reporter.train(record, fraction, left)
 
+    @property
+    def _texts(self) -> list[Validation]:
+        """What an evaluation scores; the first of them decides which weights are the best."""
+        return [text for text in (self.parts.validation, self.parts.training_text) if text is not None]
+
+    def _tokens_evaluated(self) -> int:
+        return sum(len(text.tokens) for text in self._texts)
+
+    def _judged(self) -> contextlib.AbstractContextManager[None]:
+        """While entered, the model has the weights that are evaluated and saved: its own, or their average."""
+        return contextlib.nullcontext() if self.average is None else self.average.applied()
+
     def _eval_seconds(self) -> float:
-        """How long a validation takes: as measured, or before the first as expected from the steps' speed."""
-        if self.parts.validation is None:
+        """How long an evaluation takes: as measured, or before the first as expected from the steps' speed."""
+        if not self._texts:
             return 0.0
         if self.done.eval_seconds or self.done.step == 0:
             return self.done.eval_seconds
         speed = self.done.step * self.parts.batches.tokens_a_step / max(self.seconds(), 1e-9)
-        return len(self.parts.validation.tokens) / (EVAL_SPEED * speed)
+        return self._tokens_evaluated() / (EVAL_SPEED * speed)
 
     def _validation_due(self) -> bool:
-        validation, done = self.parts.validation, self.done
-        if validation is None:
+        done = self.done
+        if not self._texts:
             return False
         if self.options.eval_every:
             return done.step % self.options.eval_every == 0
         if self.budget.seconds is None:
-            dear = len(validation.tokens) / (EVAL_SPEED * EVAL_SHARE * self.parts.batches.tokens_a_step)
+            dear = self._tokens_evaluated() / (EVAL_SPEED * EVAL_SHARE * self.parts.batches.tokens_a_step)
             return done.step % max(FEWEST_STEPS, math.ceil(dear)) == 0
         if done.step - done.last_eval < FEWEST_STEPS:
             return False
@@ -216,26 +250,32 @@ class Trainer:
         return now - done.last_eval_at > apart and self.budget.seconds - now > apart / 2  # the last one comes anyway
 
     def _validate(self) -> None:
-        """Score the validation part, log it, and write the checkpoint if it is the best so far."""
-        validation, done = self.parts.validation, self.done
-        assert validation is not None
+        """Score the texts to be scored, log it, and write the checkpoint if it is the best so far."""
+        done = self.done
         self._checked_loss()
         began = time.monotonic()
-        figures = validation.figures(self.model, self.parts.writer.store)
-        if not math.isfinite(figures["val_loss"]):
+        figures = self._figures()
+        loss = figures[self._texts[0].part + "_loss"]
+        if not math.isfinite(loss):
             raise Diverged(f"the validation loss is not a finite number at step {done.step}")
         done.eval_seconds = max(0.0, time.monotonic() - began)
         done.last_eval, done.last_eval_at = done.step, self.seconds()
         record = self.parts.log.write("eval", step=done.step, seconds=round(self.seconds(), 3), **figures)
-        better = done.best_loss is None or figures["val_loss"] < done.best_loss
+        better = done.best_loss is None or loss < done.best_loss
         if better:
-            done.best_loss, done.best_step, done.stale = figures["val_loss"], done.step, 0
+            done.best_loss, done.best_step, done.stale = loss, done.step, 0
             self._write(figures)
         else:
             done.stale += 1
             if self.options.schedule == "plateau":
                 done.rate_scale *= 0.5
         self.parts.reporter.eval(record, better)
+
+    def _figures(self) -> dict[str, float]:
+        """The figures of every text that evaluations score."""
+        with self._judged():
+            scored = [text.figures(self.model, self.parts.writer.store) for text in self._texts]
+        return {name: value for figures in scored for name, value in figures.items()}
 
     def _write_if_there_is_none(self) -> None:
         """A run that is stopped before its first validation leaves something to talk to all the same.
@@ -244,11 +284,7 @@ class Trainer:
         """
         if self.done.best_step or self.parts.writer.path.exists():
             return
-        validation = self.parts.validation
-        if validation is None:
-            self._write({"val_loss": None, "val_perplexity": None, "val_bits_per_character": None})
-        else:
-            self._write(validation.figures(self.model, self.parts.writer.store))
+        self._write(self._figures())
 
     def _write(self, figures: Mapping[str, float | None]) -> None:
         """Write the checkpoint with the present weights."""
@@ -260,14 +296,16 @@ class Trainer:
             "seconds": round(self.seconds(), 3),
             "train_loss": last,
         }
-        self.parts.writer.save(self.model, {**known, **figures})
+        with self._judged():
+            self.parts.writer.save(self.model, {**known, **NOT_VALIDATED, **figures})
 
     def _sample(self) -> None:
         """Let the model write from each prompt, or from nothing if there is none."""
         self._checked_loss()
         for number, prompt in enumerate(self.options.prompt or ("",)):
             seed = (self.options.seed + self.done.step * 1000 + number) % 2**63
-            text = sample_text(self.model, self.parts.tokenizer, prompt, seed)
+            with self._judged():
+                text = sample_text(self.model, self.parts.tokenizer, prompt, seed)
             self.parts.reporter.sample(self.parts.log.write("sample", step=self.done.step, prompt=prompt, text=text))
 
     # ------------------------------------------------------------------ the end, and saving
@@ -276,8 +314,8 @@ class Trainer:
         """The last validation, the resume state from which the run can be prolonged, and the log's last line."""
         done = self.done
         self._log_training()
-        if self.parts.validation is None:
-            self._write({"val_loss": None, "val_perplexity": None, "val_bits_per_character": None})
+        if not self._texts:
+            self._write({})
             done.best_step = done.step
         elif done.last_eval != done.step:
             self._validate()
@@ -289,7 +327,7 @@ class Trainer:
             tokens=done.step * self.parts.batches.tokens_a_step,
             seconds=round(self.seconds(), 3),
             best_step=done.best_step,
-            best_val_loss=done.best_loss,
+            best_val_loss=None if self.parts.validation is None else done.best_loss,
             reason=reason,
         )
         done.finished = True
@@ -319,6 +357,8 @@ class Trainer:
             "state": state_tensors(self.state),
             "random": {"cpu": torch.get_rng_state()},
         }
+        if self.average is not None:
+            groups["ema"] = self.average.values
         if self.device.type == "cuda":
             groups["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
         return Resume(
@@ -377,6 +417,8 @@ class Trainer:
                 raise CelloquyError(f"the resume state does not fit the model: {name}")
             parameter.copy_(saved[name])
         restore_optimizer(self.optimizer, self.model, resume.group("optimizer"))
+        if self.average is not None:
+            self.average.restore(resume.group("ema"))
         state = state_from_tensors({name: value.clone() for name, value in resume.group("state").items()})
         self.state = to(state, self.device)
         self.done = resume.run

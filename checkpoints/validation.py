@@ -20,24 +20,32 @@ from checkpoints.files import file_errors, save_safetensors
 from checkpoints.header import Header
 from checkpoints.loading import stored_tensors
 
+NOT_VALIDATED = {"val_loss": None, "val_perplexity": None, "val_bits_per_character": None}
+"""What a checkpoint says of its validation if there was none."""
+
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The validation part: its tokens [N] and the number of its characters."""
+    """A text that evaluations score: its tokens [N], the number of its characters, and which part of the corpus it is:
+    ``val`` or ``train_text``."""
 
     tokens: Tokens
     characters: int
+    part: str = "val"
 
     def figures(self, model: LanguageModel, store: torch.dtype) -> dict[str, float]:
-        """val_loss (nats a token), val_perplexity and val_bits_per_character of the weights as they will be stored."""
+        """val_loss (nats a token), val_perplexity and val_bits_per_character of the weights as they will be stored.
+
+        Those of the training text are train_text_loss, and so on.
+        """
         with rounded(model, store):
             loss = score_tokens(model, self.tokens).mean
         return {
-            "val_loss": loss,
-            "val_perplexity": perplexity(loss),
-            "val_bits_per_character": bits_per_character(loss, len(self.tokens), self.characters),
+            f"{self.part}_loss": loss,
+            f"{self.part}_perplexity": perplexity(loss),
+            f"{self.part}_bits_per_character": bits_per_character(loss, len(self.tokens), self.characters),
         }
 
 

@@ -91,8 +91,8 @@ def training_options(given: Mapping[str, Any]) -> dict[str, Any]:
         conditions["minutes"] = MINUTES
     if conditions.get("steps") and "eval_every" not in conditions:
         conditions["eval_every"] = max(1, conditions["steps"] // CURVE_POINTS)
-    if conditions.get("val") == 0:
-        raise UsageError("val must be above 0: cells are compared by their validation loss")
+    if conditions.get("val") == 0 or conditions.get("eval_on") == "train":
+        raise UsageError("val must be above 0, and eval-on val or both: cells are compared by their validation loss")
     return conditions
 
 
