@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -39,13 +38,16 @@ class BatchSize:
     remark: str = ""
 
 
-def fitting_batch(tokens: int, batch: int, bptt: int) -> BatchSize:
+def fitting_batch(tokens: int, batch: int, bptt: int, shares: int = 1) -> BatchSize:
     """The largest batch up to [bptt, batch] in which no two rows read the same token at the same time.
 
-    First there are fewer rows; if a single one is still too long, it is shortened.
+    First there are fewer rows, still ``shares`` of equal size; if these are still too long, they are shortened. Raises
+    CelloquyError if there are too few tokens even so.
     """
-    rows = max(1, min(batch, tokens // bptt))
-    steps = min(bptt, tokens - 1) if rows == 1 else bptt
+    if tokens <= shares:
+        raise CelloquyError(f"the corpus has only {tokens} tokens to train on, too few for {shares} processes")
+    rows = max(shares, min(batch, tokens // bptt) // shares * shares)
+    steps = min(bptt, (tokens - 1) // shares) if rows == shares else bptt
     if (rows, steps) == (batch, bptt):
         return BatchSize(batch, bptt)
     shrunk = f"batch {batch} became {rows}" + (f" and bptt {bptt} became {steps}" if steps != bptt else "")
@@ -62,7 +64,7 @@ class SequentialBatches:
     The whole position is :attr:`read`, the number of tokens each row has read so far: setting it resumes.
     """
 
-    def __init__(self, tokens: Tokens, batch: int, bptt: int, rows: Sequence[int] | None = None) -> None:
+    def __init__(self, tokens: Tokens, batch: int, bptt: int, rows: range | None = None) -> None:
         if len(tokens) < 2:
             raise CelloquyError("a corpus of fewer than two tokens cannot be trained on")
         self.tokens = tokens
@@ -70,8 +72,8 @@ class SequentialBatches:
         self.bptt = bptt
         self.read = 0
         length = len(tokens)
-        chosen = range(batch) if rows is None else rows
-        self._starts = numpy.array([row * length // batch for row in chosen], dtype=numpy.int64)
+        self.rows = range(batch) if rows is None else rows
+        self._starts = numpy.array([row * length // batch for row in self.rows], dtype=numpy.int64)
         self._offsets = numpy.arange(bptt + 1, dtype=numpy.int64)[:, None]
 
     @property

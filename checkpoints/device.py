@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 
 from cells.errors import CelloquyError, UsageError
+from checkpoints.launch import here
 
 MEASURING = 1.0
 """Seconds that measuring the threads may take, about."""
@@ -57,10 +58,13 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def thread_choices() -> list[int]:
-    """What ``auto`` measures: one thread and all that this process may use (``OMP_NUM_THREADS`` is obeyed)."""
+    """What ``auto`` measures: one thread and all that this process may use (``OMP_NUM_THREADS`` is obeyed).
+
+    The processes that torchrun starts on a machine share its cores.
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    return sorted({1, min(cores, torch.get_num_threads())})
+    return sorted({1, max(1, min(cores // here(), torch.get_num_threads()))})
 
 
 def choose_threads(text: str, device: torch.device, trial: Callable[[], None]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -23,11 +24,15 @@ class Interrupted(CelloquyError):
 class SignalWatch:
     """While entered, remembers the first Ctrl-C or SIGTERM in :attr:`received`; the next one acts as usual.
 
-    Outside the main thread Python cannot watch signals; then nothing is ever received.
+    What comes within ``grace`` seconds of the first is the same wish: Ctrl-C reaches the processes of torchrun twice,
+    from the terminal and from torchrun. Outside the main thread Python cannot watch signals; then nothing is ever
+    received.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float = 0.0) -> None:
         self.received: int | None = None
+        self._grace = grace
+        self._since = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> SignalWatch:
@@ -39,8 +44,13 @@ class SignalWatch:
         self._restore()
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        self._restore()
+        if self.received is None:
+            self.received, self._since = number, time.monotonic()
+            if not self._grace:
+                self._restore()
+        elif time.monotonic() - self._since > self._grace:
+            self._restore()
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

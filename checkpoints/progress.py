@@ -61,6 +61,13 @@ class Reporter:
             self.note(text)
 
 
+class Silence(Reporter):
+    """Nothing at all: for a process that is not the first of its run."""
+
+    def note(self, text: str) -> None:
+        """Said by the first process."""
+
+
 class LiveReporter(Reporter):
     """A display that is redrawn in place: loss, validation loss, tokens a second, time left and the last sample."""
 

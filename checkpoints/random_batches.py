@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy
 import torch
 from torch import Tensor
@@ -19,10 +17,10 @@ class RandomBatches(SequentialBatches):
     The order depends on ``seed`` and the pass alone, so that :attr:`read` is still all that resuming needs.
     """
 
-    def __init__(self, tokens: Tokens, batch: int, bptt: int, seed: int = 1, rows: Sequence[int] | None = None) -> None:
+    def __init__(self, tokens: Tokens, batch: int, bptt: int, seed: int = 1, rows: range | None = None) -> None:
         super().__init__(tokens, batch, bptt, rows)
         self.seed = seed
-        self._rows = numpy.arange(batch) if rows is None else numpy.asarray(rows)
+        self._rows = numpy.asarray(self.rows)
         self._pieces = max(1, len(tokens) // bptt)
         self._batches = max(1, self._pieces // batch)
         self._pass = -1

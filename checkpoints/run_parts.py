@@ -7,24 +7,33 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints.batches import SequentialBatches
+from checkpoints.parallel import Ranks
 from checkpoints.progress import Reporter
 from checkpoints.runlog import RunLog
 from checkpoints.threads import ThreadWatch
 from checkpoints.tokenizers import Tokenizer
 from checkpoints.validation import CheckpointWriter, Validation
 
+SINGLE = Ranks()
+
 
 @dataclass(frozen=True)
 class Machine:
-    """How a run computes: the kind of device, the precision of the products, the number of threads."""
+    """How a run computes: the kind of device, the precision of the products, the number of threads, of processes."""
 
     device: str
     precision: str
     threads: ThreadWatch
+    ranks: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """What the resume state keeps of it."""
-        return {"device": self.device, "precision": self.precision, "threads": self.threads.threads}
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "threads": self.threads.threads,
+            "ranks": self.ranks,
+        }
 
 
 @dataclass(frozen=True)
@@ -41,3 +50,4 @@ class Parts:
     machine: Machine
     fingerprint: str
     training_text: Validation | None = None
+    ranks: Ranks = SINGLE

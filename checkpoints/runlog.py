@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from checkpoints.files import file_errors
 
@@ -17,7 +18,7 @@ class RunLog:
 
     def __init__(self, path: Path, position: int = 0) -> None:
         with file_errors(path, "written"):
-            self._file = open(path, "r+b" if position and path.exists() else "wb")  # noqa: SIM115
+            self._file: IO[bytes] = open(path, "r+b" if position and path.exists() else "wb")  # noqa: SIM115
             self._file.seek(0, os.SEEK_END)
             self._file.truncate(_whole_lines(path, min(position, self._file.tell())))
             self._file.seek(0, os.SEEK_END)
@@ -53,6 +54,25 @@ class RunLog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+class NoLog(RunLog):
+    """For a process that is not the first of its run: nothing is written."""
+
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        self.path = Path(os.devnull)
+
+    def write(self, event: str, **values: Any) -> dict[str, Any]:
+        """The event, as the first process writes it."""
+        return {"event": event, **values}
+
+    def position(self) -> int:
+        """Nothing is there."""
+        return 0
+
+    def go_back(self, position: int) -> None:
+        """There is nothing to forget."""
 
 
 def _whole_lines(path: Path, length: int) -> int:

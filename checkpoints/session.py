@@ -28,11 +28,12 @@ from checkpoints.interrupt import Interrupted
 from checkpoints.loading import Loaded, load_checkpoint
 from checkpoints.lock import RunLock
 from checkpoints.options import TrainOptions, cell_options
-from checkpoints.progress import Reporter
+from checkpoints.parallel import Ranks, joined_ranks
+from checkpoints.progress import Reporter, Silence
 from checkpoints.random_batches import RandomBatches
 from checkpoints.resume import FILE, Resume, latest_resume
 from checkpoints.run_parts import Machine, Parts
-from checkpoints.runlog import RunLog
+from checkpoints.runlog import NoLog, RunLog
 from checkpoints.schedule import Budget
 from checkpoints.shown import shown
 from checkpoints.start import start_from, widened_tokenizer
@@ -45,6 +46,9 @@ from checkpoints.validation import CheckpointWriter, Validation
 
 if TYPE_CHECKING:
     from plugins.registry import Registry
+
+RANDOM_APART = 0x9E3779B97F4A7C15
+"""Between the seeds of two processes of one run, whose dropout must differ."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class TrainingSession:
         self.registry = registry
         self.paths = paths
         self.reporter = reporter
+        self.ranks = Ranks()
         self._format, self._encoding, self._errors = "text", "utf-8", "strict"
         self._corpus: Corpus | None = None
         self._texts: dict[str, Text] = {}
@@ -102,15 +107,21 @@ class TrainingSession:
 
     def train_all(self, plans: list[dict[str, Any]], again: str) -> list[Path]:
         """Train each planned cell; ``again`` is the command that an interrupted person should give."""
-        with contextlib.ExitStack() as held:
-            for values in plans:
-                held.enter_context(_lock(TrainOptions.from_values(values)))
-            runs = [self._prepare(values) for values in plans]
-            first = runs[0].options
-            self._format, self._encoding, self._errors = first.format, first.encoding, first.errors
-            if any(values.get("resume") for values in plans) and not any(run.resume for run in runs):
-                raise CelloquyError(f"nothing to resume: there is no {runs[0].folder / FILE}; start without --resume")
+        with joined_ranks() as self.ranks, contextlib.ExitStack() as held:
+            if not self.ranks.first:
+                self.reporter = Silence()
+            self.ranks.from_first(lambda: _lock_all(plans, held))
+            with self.ranks.together():
+                runs = self._prepare_all(plans)
             return self._train_each(runs, again)
+
+    def _prepare_all(self, plans: list[dict[str, Any]]) -> list[CellRun]:
+        runs = [self._prepare(values) for values in plans]
+        first = runs[0].options
+        self._format, self._encoding, self._errors = first.format, first.encoding, first.errors
+        if any(values.get("resume") for values in plans) and not any(run.resume for run in runs):
+            raise CelloquyError(f"nothing to resume: there is no {runs[0].folder / FILE}; start without --resume")
+        return runs
 
     def _train_each(self, runs: list[CellRun], again: str) -> list[Path]:
         threads = torch.get_num_threads()
@@ -136,8 +147,10 @@ class TrainingSession:
         """Options, cell, paths, and what the run goes on from. Every mistake in the options is found here."""
         options = TrainOptions.from_values(values)
         path, folder = _places(options)
+        self.ranks.rows(options.batch)
         resume = latest_resume(folder, self.reporter.note) if options.resume else None
         if resume is not None:
+            _check_ranks(f"{options.name}.{options.cell}", resume, self.ranks.count)
             if same_budget(resumed_options(values, resume.options), resume.options) and resume.run.finished:
                 self.reporter.note(f"{options.name}.{options.cell} is finished; give a larger budget to go on")
             options = resumed_options(values, resume.options)
@@ -199,11 +212,12 @@ class TrainingSession:
     def _train_one(self, run: CellRun) -> None:
         if run.resume is not None and run.resume.run.finished and same_budget(run.options, run.resume.options):
             return
-        text = self._text(run)
+        with self.ranks.together():
+            text = self._text(run)
+            size = fitting_batch(len(text.train), run.options.batch, run.options.bptt, self.ranks.count)
         device = choose_device(run.options.device)
         if device.type == "cpu":
             keep_freed_memory()
-        size = fitting_batch(len(text.train), run.options.batch, run.options.bptt)
         with torch.random.fork_rng(enabled=True):
             model = self._model(run, text, device)
             machine = self._machine(run, model, size, device)
@@ -217,7 +231,7 @@ class TrainingSession:
         initialise(model, run.options.init, run.options.seed)
         if run.start is not None:
             start_from(model, text.tokenizer, run.start)
-        torch.manual_seed(run.options.seed)
+        torch.manual_seed((run.options.seed + self.ranks.rank * RANDOM_APART) % 2**63)
         return model.to(device)
 
     def _kernels(self, run: CellRun, device: torch.device) -> KernelFinder | None:
@@ -241,23 +255,25 @@ class TrainingSession:
             same = {key: began.get(key) == getattr(run.options, key) for key in ("precision", "threads")}
             kept = {key: str(value) for key, value in run.resume.machine.items() if same.get(key)}
         dtype = choose_precision(kept.get("precision", run.options.precision), device)
-        trial = gradient_trial(model, dtype, size.batch, min(size.bptt, 32))
+        trial = gradient_trial(model, dtype, len(self.ranks.rows(size.batch)), min(size.bptt, 32))
         threads = ThreadWatch(run.options.threads, device, trial, kept.get("threads", ""))
-        return Machine(device.type, "bf16" if dtype else "fp32", threads)
+        if self.ranks.count > 1:
+            threads.hold(self.ranks.from_first(lambda: threads.threads))
+        return Machine(device.type, "bf16" if dtype else "fp32", threads, self.ranks.count)
 
     def _fit(self, run: CellRun, text: Text, model: LanguageModel, size: BatchSize, machine: Machine) -> None:
-        make_folder(run.folder)
         if size.remark:
             self.reporter.note(f"warning: {size.remark}")
         writer = CheckpointWriter(
             run.path, run.folder / "previous.safetensors", self._header(run, text, model), run.options.store
         )
-        if (run.resume is None or self._changed(run)) and writer.keep_earlier():
+        self.ranks.from_first(lambda: make_folder(run.folder))
+        if self.ranks.first and (run.resume is None or self._changed(run)) and writer.keep_earlier():
             self.reporter.note(f"the earlier {run.name} is kept as {writer.aside}")
         self.reporter.start(run.name, _description(model, text, machine))
         place = run.resume.run.log_bytes if run.resume else 0
-        with RunLog(run.folder / "log.jsonl", place) as log:
-            batches = _batches(run.options, text.train, size)
+        with RunLog(run.folder / "log.jsonl", place) if self.ranks.first else NoLog() as log:
+            batches = _batches(run.options, text.train, size, self.ranks.rows(size.batch))
             validation, training_text = self._evaluated(run.options, text)
             parts = Parts(
                 batches,
@@ -270,6 +286,7 @@ class TrainingSession:
                 machine,
                 self.corpus.fingerprint,
                 training_text,
+                self.ranks,
             )
             trainer = Trainer(model, run.options, _budget(run.options, batches), parts)
             if run.resume is not None:
@@ -331,6 +348,26 @@ def _places(options: TrainOptions) -> tuple[Path, Path]:
     return Path(options.out) / f"{name}.safetensors", Path(options.out) / f"{name}.run"
 
 
+def _lock_all(plans: list[dict[str, Any]], held: contextlib.ExitStack) -> None:
+    for values in plans:
+        held.enter_context(_lock(TrainOptions.from_values(values)))
+
+
+def _check_ranks(name: str, resume: Resume, count: int) -> None:
+    """CelloquyError if a run is to go on with another number of processes than it began with."""
+    began = resume.machine.get("ranks", 1)
+    if began != count:
+        how = "without torchrun" if began == 1 else f"with torchrun --nproc-per-node {shown(began)}"
+        raise CelloquyError(
+            f"{name} was begun by {_processes(began)} and cannot go on with {count}; go on {how}, or start anew"
+            " without --resume"
+        )
+
+
+def _processes(count: Any) -> str:
+    return "1 process" if count == 1 else f"{shown(count)} processes"
+
+
 def _lock(options: TrainOptions) -> RunLock:
     path, folder = _places(options)
     return RunLock(folder, f"{options.name}.{options.cell}", path)
@@ -350,10 +387,10 @@ def _config(options: TrainOptions, vocabulary_size: int, unknown_id: int | None)
     )
 
 
-def _batches(options: TrainOptions, tokens: Tokens, size: BatchSize) -> SequentialBatches:
+def _batches(options: TrainOptions, tokens: Tokens, size: BatchSize, rows: range) -> SequentialBatches:
     if options.sampling == "random":
-        return RandomBatches(tokens, size.batch, size.bptt, options.seed)
-    return SequentialBatches(tokens, size.batch, size.bptt)
+        return RandomBatches(tokens, size.batch, size.bptt, options.seed, rows)
+    return SequentialBatches(tokens, size.batch, size.bptt, rows)
 
 
 def _budget(options: TrainOptions, batches: SequentialBatches) -> Budget:
@@ -369,6 +406,8 @@ def _budget(options: TrainOptions, batches: SequentialBatches) -> Budget:
 def _description(model: LanguageModel, text: Text, machine: Machine) -> str:
     threads = machine.threads.threads
     on = f"{threads} thread{'s' if threads != 1 else ''}" if machine.device == "cpu" else machine.device
+    if machine.ranks > 1:
+        on = f"{machine.ranks} processes, {on} each"
     return (
         f"{model.parameter_count:,} parameters, {len(text.train):,} tokens to train on,"
         f" {len(text.validation):,} to validate, {machine.precision}, {on}"

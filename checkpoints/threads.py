@@ -38,6 +38,12 @@ class ThreadWatch:
         self._best = 0.0
         self._measured = time.monotonic()
 
+    def hold(self, threads: int) -> None:
+        """Keep this number from now on: the one that all processes of a run have agreed on."""
+        self._auto = False
+        self.threads = threads
+        torch.set_num_threads(threads)
+
     def observe(self, speed: float) -> None:
         """Told of the present speed in tokens a second; measures again if that is called for."""
         if not self._auto:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cells.errors import CelloquyError, UsageError
+from checkpoints.launch import prefix, spoken_once
 from checkpoints.options import BUDGETS, TRAIN_OPTIONS, TrainOptions
 from checkpoints.recipe import Recipe, overlay, read_recipe
 from checkpoints.shown import shown
@@ -49,12 +50,14 @@ def train(
     paths = [corpus] if isinstance(corpus, str | os.PathLike) else list(corpus)
     asked = {**options, "name": name, "cell": cell, "out": out}
     given = {key.replace("-", "_"): _plain(value) for key, value in asked.items() if value is not None}
-    TRAIN_OPTIONS.validate(given)
-    runs = plan(given)
+    with spoken_once():
+        TRAIN_OPTIONS.validate(given)
+        runs = plan(given)
     from checkpoints.progress import make_reporter
     from checkpoints.session import TrainingSession
 
-    session = TrainingSession([Path(path) for path in paths], registry, reporter or make_reporter())
+    with spoken_once():
+        session = TrainingSession([Path(path) for path in paths], registry, reporter or make_reporter())
     return session.train_all(runs, again=_command(paths, given))
 
 
@@ -122,7 +125,7 @@ def options_from(options: TrainOptions, values: dict[str, Any], header: Header) 
 
 def _command(paths: Sequence[str | os.PathLike[str]], given: dict[str, Any]) -> str:
     """The command that goes on with what is being trained."""
-    words = ["celloquy", "train", *(os.fspath(path) for path in paths)]
+    words = [*prefix(), "train", *(os.fspath(path) for path in paths)]
     for key in ("name", "cell", "out", "recipe"):
         if key in given:
             words += [f"--{key}", str(given[key])]

@@ -17,15 +17,19 @@ from cells.regularise import Regularisation, lock_dropout
 from cells.state import State, detach, state_from_tensors, state_tensors, to
 from checkpoints.average import WeightAverage
 from checkpoints.divergence import MOST_LOWERED, SUSPECT_STEPS, Diverged, check_loss, check_weights
-from checkpoints.interrupt import Interrupted, SignalWatch
+from checkpoints.interrupt import WATCHED, Interrupted, SignalWatch
 from checkpoints.loading import stored_tensors
 from checkpoints.optimise import clip_gradient, make_optimizer, optimizer_tensors, restore_optimizer, set_rate
 from checkpoints.options import TrainOptions
+from checkpoints.rank_state import RunClock, gathered_random, gathered_rows, restore_random
 from checkpoints.resume import BEFORE, Resume, RunState, load_resume, save_resume
 from checkpoints.run_parts import Parts
 from checkpoints.samples import sample_text
 from checkpoints.schedule import Budget, Schedule
 from checkpoints.validation import NOT_VALIDATED, Validation
+
+RANKS_GRACE = 3.0
+"""Seconds in which a second signal is taken for an echo of the first, where torchrun passes them on."""
 
 LOG_EVERY = 10
 """Steps that one line of the log averages."""
@@ -65,12 +69,13 @@ class Trainer:
             lock_dropout(model)
         self.average = WeightAverage(model, options.ema) if options.ema else None
         self.device = model.readout.bias.device
-        self.state: State = model.initial_state(parts.batches.batch)
+        self.ranks = parts.ranks
+        self.state: State = model.initial_state(len(parts.batches.rows))
         self.done = RunState()
         self._loss_sum = torch.zeros((), dtype=torch.float64 if self.device.type != "mps" else torch.float32)
         self._loss_sum = self._loss_sum.to(self.device)
         self._norm = torch.zeros(())
-        self._started = time.monotonic()
+        self.clock = RunClock(parts.ranks)
         self._window_seconds = 0.0
         self._saved = time.monotonic()
         self._save_took = 0.0
@@ -83,18 +88,19 @@ class Trainer:
         Whatever ends it, the checkpoint holds the best validated weights, and the resume state a moment from which to
         go on.
         """
-        self._started = time.monotonic()
+        self.clock.start(self.done.seconds)
         if self.done.step == 0:
             self.save()
-        with SignalWatch() as watch:
+        with SignalWatch(RANKS_GRACE if self.ranks.count > 1 else 0.0) as watch:
             while not self.done.finished:
                 try:
                     self._go_on(watch)
                     self._finish()
                 except Diverged as problem:
                     self._go_back(problem)
-            if watch.received is not None:
-                raise Interrupted(f"stopped at step {self.done.step}, its last, and saved", watch.received)
+            received, _ = self._agreed(watch)
+            if received is not None:
+                raise Interrupted(f"stopped at step {self.done.step}, its last, and saved", received)
 
     def _go_on(self, watch: SignalWatch) -> None:
         """Steps, and what is due between them, until the budget is spent."""
@@ -107,12 +113,22 @@ class Trainer:
                 self._validate()
             if self.options.sample_every and done.step % self.options.sample_every == 0:
                 self._sample()
-            if watch.received is not None:
+            received, save_now = self._agreed(watch)
+            if received is not None:
                 self.save()
                 self._write_if_there_is_none()
-                raise Interrupted(f"stopped at step {done.step} and saved", watch.received)
-            if time.monotonic() - self._saved > max(SAVE_SECONDS, 20 * self._save_took):
+                raise Interrupted(f"stopped at step {done.step} and saved", received)
+            if save_now:
                 self.save()
+
+    def _agreed(self, watch: SignalWatch) -> tuple[int | None, bool]:
+        """The signal that any process has received, and whether it is time to save: the same for all."""
+        save_now = time.monotonic() - self._saved > max(SAVE_SECONDS, 20 * self._save_took)
+        if self.ranks.count == 1:
+            return watch.received, save_now
+        own = [float(watch.received == number) for number in WATCHED]
+        *signals, saves = self.clock.agree([*own, float(save_now and self.ranks.first)])
+        return next((number for number, count in zip(WATCHED, signals, strict=True) if count), None), saves > 0
 
     def over(self) -> bool:
         """Whether the budget is spent, or validation has not improved for too long."""
@@ -121,7 +137,7 @@ class Trainer:
 
     def seconds(self) -> float:
         """Seconds of this run so far, those before a resume included."""
-        return self.done.seconds + max(0.0, time.monotonic() - self._started)
+        return self.clock.seconds()
 
     def fraction(self) -> float:
         """How much of the training is over. A budget of time keeps back what the last validation will take."""
@@ -139,12 +155,14 @@ class Trainer:
         loss, penalty, state = self._losses(inputs, targets)
         (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
         self.state = detach(state)
+        loss = loss.detach()
+        self.ranks.average([*(p.grad for p in self.parameters if p.grad is not None), loss])
         self._norm = clip_gradient(self.parameters, self.options.clip, self.options.clip_kind)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(done.step)
-        self._loss_sum += loss.detach()
+        self._loss_sum += loss
         done.loss_count += 1
         done.step += 1
         done.read = self.parts.batches.read
@@ -253,12 +271,12 @@ class Trainer:
         """Score the texts to be scored, log it, and write the checkpoint if it is the best so far."""
         done = self.done
         self._checked_loss()
-        began = time.monotonic()
-        figures = self._figures()
+        began = self.clock.agree_seconds()
+        figures = self.ranks.from_first(self._figures)
         loss = figures[self._texts[0].part + "_loss"]
         if not math.isfinite(loss):
             raise Diverged(f"the validation loss is not a finite number at step {done.step}")
-        done.eval_seconds = max(0.0, time.monotonic() - began)
+        done.eval_seconds = self.clock.agree_seconds() - began
         done.last_eval, done.last_eval_at = done.step, self.seconds()
         record = self.parts.log.write("eval", step=done.step, seconds=round(self.seconds(), 3), **figures)
         better = done.best_loss is None or loss < done.best_loss
@@ -282,9 +300,9 @@ class Trainer:
 
         Nothing of the run itself changes, so that it goes on as if it had not been stopped.
         """
-        if self.done.best_step or self.parts.writer.path.exists():
+        if self.done.best_step or self.ranks.from_first(self.parts.writer.path.exists):
             return
-        self._write(self._figures())
+        self._write(self.ranks.from_first(self._figures))
 
     def _write(self, figures: Mapping[str, float | None]) -> None:
         """Write the checkpoint with the present weights."""
@@ -297,11 +315,14 @@ class Trainer:
             "train_loss": last,
         }
         with self._judged():
-            self.parts.writer.save(self.model, {**known, **NOT_VALIDATED, **figures})
+            self.ranks.from_first(lambda: self.parts.writer.save(self.model, {**known, **NOT_VALIDATED, **figures}))
 
     def _sample(self) -> None:
         """Let the model write from each prompt, or from nothing if there is none."""
         self._checked_loss()
+        self.ranks.from_first(self._write_samples)
+
+    def _write_samples(self) -> None:
         for number, prompt in enumerate(self.options.prompt or ("",)):
             seed = (self.options.seed + self.done.step * 1000 + number) % 2**63
             with self._judged():
@@ -341,12 +362,12 @@ class Trainer:
         done = self.done
         done.loss_sum = self._checked_loss()
         began = time.monotonic()
-        done.seconds, self._started = self.seconds(), began
+        done.seconds = self.clock.agree_seconds()
         end = self.parts.log.position()
         done.log_bytes = end if log_bytes is None else log_bytes
         resume = self._resume()
         check_weights(resume.tensors, done.step)
-        save_resume(self.parts.resume_file, resume, keep_before)
+        self.ranks.from_first(lambda: save_resume(self.parts.resume_file, resume, keep_before))
         self._saved = time.monotonic()
         self._save_took = max(0.0, self._saved - began)
 
@@ -354,13 +375,11 @@ class Trainer:
         groups: dict[str, dict[str, Tensor]] = {
             "model": stored_tensors(self.model),
             "optimizer": optimizer_tensors(self.optimizer, self.model),
-            "state": state_tensors(self.state),
-            "random": {"cpu": torch.get_rng_state()},
+            "state": gathered_rows(self.ranks, state_tensors(self.state)),
+            "random": gathered_random(self.ranks, self.device),
         }
         if self.average is not None:
             groups["ema"] = self.average.values
-        if self.device.type == "cuda":
-            groups["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
         return Resume(
             run=self.done,
             options=vars(self.options),
@@ -388,7 +407,8 @@ class Trainer:
         done.lowered = gone.lowered + 1
         done.rate_scale = 0.5 * min(gone.rate_scale, done.rate_scale)
         done.best_loss, done.best_step = gone.best_loss, gone.best_step
-        done.seconds, self._started = spent, time.monotonic()
+        done.seconds = spent
+        self.clock.start(spent)
         self.parts.log.go_back(done.log_bytes)
         self.parts.log.write(
             "diverged", step=gone.step, back_to=done.step, lr_scale=done.rate_scale, reason=str(problem)
@@ -419,17 +439,16 @@ class Trainer:
         restore_optimizer(self.optimizer, self.model, resume.group("optimizer"))
         if self.average is not None:
             self.average.restore(resume.group("ema"))
-        state = state_from_tensors({name: value.clone() for name, value in resume.group("state").items()})
+        rows = self.parts.batches.rows
+        state = state_from_tensors(
+            {name: v[rows.start : rows.stop].clone() for name, v in resume.group("state").items()}
+        )
         self.state = to(state, self.device)
         self.done = resume.run
         self.done.finished = False
+        self.clock.start(self.done.seconds)
         self.parts.batches.read = self.done.read
         self._loss_sum.fill_(self.done.loss_sum)
         self._norm = torch.zeros(())
         self._window_seconds = 0.0
-        random = resume.tensors.get("random.cpu")
-        if random is None or random.dtype != torch.uint8:
-            raise CelloquyError("the resume state is damaged: it has no random state")
-        torch.set_rng_state(random)
-        if self.device.type == "cuda" and "random.cuda" in resume.tensors:
-            torch.cuda.set_rng_state(resume.tensors["random.cuda"], self.device)
+        restore_random(self.ranks, self.device, resume.group("random"))

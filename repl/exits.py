@@ -62,6 +62,8 @@ def _tell(error: BaseException, message: str, status: int, debug: bool) -> int:
         _flush()
     except (OSError, ValueError):
         _give_up_output()
+    if getattr(error, "untold", False):  # another process of the run says it
+        return status
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if debug:
             traceback.print_exception(error, file=sys.stderr)

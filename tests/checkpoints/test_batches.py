@@ -50,7 +50,7 @@ def test_the_position_is_all_that_resuming_needs(length: int, batch: int, bptt: 
 
 def test_some_rows_are_the_same_rows_as_among_all() -> None:
     whole = SequentialBatches(numbered(100), 4, 5)
-    part = SequentialBatches(numbered(100), 4, 5, rows=[1, 3])
+    part = SequentialBatches(numbered(100), 4, 5, rows=range(1, 4, 2))
     for one, other in zip(whole.next(), part.next(), strict=True):
         assert torch.equal(one[:, [1, 3]], other)
 

@@ -3,7 +3,7 @@
 A job is a JSON object. One that loads strangers' files has ``honest`` and
 ``audit`` (paths). One of the command line has ``argv`` (in hexadecimal, since arguments are bytes), ``env``
 and ``files`` (standard input and output). One that trains has ``folder`` (its working folder), ``train`` (options of
-``checkpoints.train.train``) and ``corpus``, and may have faults:
+``checkpoints.train.train``) and ``corpus``, may have ``environ`` (further variables), and may have faults:
 
 - ``save_seconds`` between two saves, ``pause`` (seconds that every step lasts longer), ``slow_sync`` (seconds that
   bringing a file onto the disk lasts longer);
@@ -95,15 +95,14 @@ def _train(job: dict[str, Any]) -> int:
     from checkpoints.train import train
 
     os.chdir(job["folder"])
+    os.environ.update(job.get("environ", {}))
     _plant(job)
     try:
         train(job["corpus"], reporter=Reporter(sys.stderr), **job["train"])
-    except Interrupted as stop:
-        print(f"error: {stop}", file=sys.stderr)
-        return stop.exit_status
     except CelloquyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
+        if not getattr(error, "untold", False):
+            print(f"error: {error}", file=sys.stderr)
+        return error.exit_status if isinstance(error, Interrupted) else ERROR
     except KeyboardInterrupt:
         return 130
     return DONE
