@@ -107,6 +107,12 @@ def latest_resume(folder: Path, note: Callable[[str], None]) -> Resume | None:
         return before
 
 
+def last_good(path: Path, step: int) -> Resume:
+    """The state saved last, or if that was after ``step``, the one before it."""
+    last, before = load_resume(path), path.with_name(BEFORE)
+    return last if last.run.step <= step or not before.exists() else load_resume(before)
+
+
 def load_resume(path: Path) -> Resume:
     """Read a resume state; CelloquyError if it is missing or damaged."""
     with file_errors(path, "read"):

@@ -1,10 +1,11 @@
-"""Starting from the weights of another checkpoint (``--from``): its vocabulary, and what the new text adds to it."""
+"""Starting: from the weights of another checkpoint (``--from``), and some rows of a batch anew (``--reset``)."""
 
 from __future__ import annotations
 
 import torch
 
 from cells.model import LanguageModel
+from cells.state import State
 from checkpoints.loading import Loaded
 from checkpoints.tokenizers import CharTokenizer, Tokenizer
 
@@ -31,3 +32,19 @@ def start_from(model: LanguageModel, tokenizer: Tokenizer, start: Loaded) -> Non
             parameter[rows] = weights[name]
         else:
             parameter.copy_(weights[name])
+
+
+def some_anew(state: State, fresh: State, share: float) -> State:
+    """The state with a share of its rows, drawn at random, as before any token: as in ``fresh``.
+
+    A state that is always carried makes the beginning of a text a place where the model has never been; a plain RNN
+    then falls into states that it has never seen, and writes nonsense after a short prompt.
+    """
+    if share in (0.0, 1.0):
+        return fresh if share else state
+    some = next(iter(state[0].values()))
+    anew = (torch.rand(some.shape[0]) < share).to(some.device).unsqueeze(-1)
+    return [
+        {name: torch.where(anew, fresh[number][name], value) for name, value in layer.items()}
+        for number, layer in enumerate(state)
+    ]

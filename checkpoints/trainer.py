@@ -22,10 +22,11 @@ from checkpoints.loading import stored_tensors
 from checkpoints.optimise import clip_gradient, make_optimizer, optimizer_tensors, restore_optimizer, set_rate
 from checkpoints.options import TrainOptions
 from checkpoints.rank_state import RunClock, gathered_random, gathered_rows, restore_random
-from checkpoints.resume import BEFORE, Resume, RunState, load_resume, save_resume
+from checkpoints.resume import Resume, RunState, last_good, save_resume
 from checkpoints.run_parts import Parts
 from checkpoints.samples import sample_text
 from checkpoints.schedule import Budget, Schedule
+from checkpoints.start import some_anew
 from checkpoints.validation import NOT_VALIDATED, Validation
 
 RANKS_GRACE = 3.0
@@ -170,30 +171,14 @@ class Trainer:
 
     def _losses(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, State]:
         """The mean loss in nats a token, what regularisation adds to it, and the final state."""
-        random = self.options.sampling == "random"
-        start = self.model.initial_state(inputs.shape[1]) if random else self._some_anew(self.state)
+        anew = 1.0 if self.options.sampling == "random" else self.options.reset
+        start = some_anew(self.state, self.model.initial_state(inputs.shape[1]), anew)
         outputs: list[Tensor] = []
         with self.regularisation.masked(self.model):
             hidden, state = self.model.hidden(inputs, start, outputs)
             logits = self.model.read(hidden)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         return loss, self.regularisation.penalty(hidden, outputs[-1]), state
-
-    def _some_anew(self, state: State) -> State:
-        """The state with the share ``reset`` of its rows, drawn at random, as before any token.
-
-        A state that is always carried makes the beginning of a text a place where the model has never been; a plain
-        RNN then falls into states that it has never seen, and writes nonsense after a short prompt.
-        """
-        if not self.options.reset:
-            return state
-        rows = next(iter(state[0].values())).shape[0]
-        anew = (torch.rand(rows) < self.options.reset).to(self.device).unsqueeze(-1)
-        start = self.model.initial_state(rows)
-        return [
-            {name: torch.where(anew, start[number][name], value) for name, value in layer.items()}
-            for number, layer in enumerate(state)
-        ]
 
     # ------------------------------------------------------------------ log, validation, samples
 
@@ -402,7 +387,7 @@ class Trainer:
             advice = "Try a lower --lr, a --warmup, or --precision fp32"
             raise Diverged(f"cell {self.model.cell.label}: {problem}{often}; {kept}. {advice}") from problem
         spent = self.seconds()
-        self.restore(self._last_good(gone.step))
+        self.restore(last_good(self.parts.resume_file, gone.step - SUSPECT_STEPS))
         done = self.done
         done.lowered = gone.lowered + 1
         done.rate_scale = 0.5 * min(gone.rate_scale, done.rate_scale)
@@ -419,14 +404,6 @@ class Trainer:
     def forget_best(self) -> None:
         """Begin to look for the best validation anew: what is validated on has changed."""
         self.done.best_loss, self.done.best_step, self.done.stale = None, 0, 0
-
-    def _last_good(self, step: int) -> Resume:
-        """The state saved last, or if that was just before ``step``, the one before it."""
-        last = load_resume(self.parts.resume_file)
-        before = self.parts.resume_file.with_name(BEFORE)
-        if step - last.run.step >= SUSPECT_STEPS or not before.exists():
-            return last
-        return load_resume(before)
 
     @torch.no_grad()
     def restore(self, resume: Resume) -> None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from cells.gru import GRU
 from cells.model import LanguageModel, ModelConfig
-from checkpoints.trainer import Trainer
+from checkpoints.start import some_anew
 
 
 def anew(share: float) -> tuple[Any, Any]:
     model = LanguageModel(GRU(), ModelConfig(5, 4, num_layers=2))
     state = [{"h": torch.ones(2000, 4)} for _ in range(2)]
-    trainer: Any = SimpleNamespace(options=SimpleNamespace(reset=share), device=torch.device("cpu"), model=model)
-    return state, Trainer._some_anew(trainer, state)
+    return state, some_anew(state, model.initial_state(2000), share)
 
 
 def test_without_reset_every_row_reads_on() -> None:
