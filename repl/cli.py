@@ -31,6 +31,8 @@ COMMANDS = {
     "neurons": "Find units that follow something readable.",
     "step": "Show one time step as equations and numbers.",
     "compare": "Train several cells under equal conditions and draw their losses.",
+    "import": "Make a checkpoint of a PyTorch state dictionary.",
+    "export": "Write a checkpoint for other programs: a state dictionary, or ONNX.",
     "completion": "Print the script by which a shell completes command lines.",
     "help": "Explain a command or a topic.",
 }
