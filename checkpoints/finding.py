@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -27,10 +28,11 @@ class Entry:
     parameters: int
     bytes: int
     val_loss: float | None
+    val_bits_per_character: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The entry as ``celloquy list --json`` prints it."""
-        return asdict(self)
+        """The entry as ``celloquy list --json`` prints it; its keys are promised, and ``info`` has every figure."""
+        return {key: value for key, value in asdict(self).items() if key != "val_bits_per_character"}
 
 
 def home() -> Path:
@@ -123,15 +125,19 @@ def _cell_order(cell: str) -> tuple[int, str]:
 
 
 def _best(family: dict[str, Path]) -> Path:
-    """The member with the lowest validation loss; one that cannot be read comes last."""
-    losses: dict[Path, float] = {}
+    """The member with the lowest validation loss; one that cannot be read comes last.
+
+    Losses are compared in bits a character where every member has that, since members may have different tokens.
+    """
+    headers: dict[Path, Header] = {}
     for path in family.values():
-        try:
-            loss = read_header(path).val_loss
-        except CelloquyError:
-            continue
-        losses[path] = float("inf") if loss is None else loss
-    return min(losses, key=losses.__getitem__) if losses else next(iter(family.values()))
+        with contextlib.suppress(CelloquyError):
+            headers[path] = read_header(path)
+    losses = {path: header.val_bits_per_character for path, header in headers.items()}
+    if None in losses.values():
+        losses = {path: header.val_loss for path, header in headers.items()}
+    ranked = {path: float("inf") if loss is None else loss for path, loss in losses.items()}
+    return min(ranked, key=ranked.__getitem__) if ranked else next(iter(family.values()))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -158,7 +164,14 @@ def entry(path: Path, header: Header) -> Entry:
     if not family or cell != header.cell_name:
         family, cell = header.family, header.cell_name
     return Entry(
-        path.name.removesuffix(SUFFIX), family, cell, str(path), header.parameters, header.bytes, header.val_loss
+        path.name.removesuffix(SUFFIX),
+        family,
+        cell,
+        str(path),
+        header.parameters,
+        header.bytes,
+        header.val_loss,
+        header.val_bits_per_character,
     )
 
 

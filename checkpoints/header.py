@@ -61,8 +61,16 @@ class Header:
     @property
     def val_loss(self) -> float | None:
         """The validation loss in nats a token, if there was a validation part."""
-        loss = self.figures.get("val_loss")
-        return float(loss) if isinstance(loss, int | float) and not isinstance(loss, bool) else None
+        return self._figure("val_loss")
+
+    @property
+    def val_bits_per_character(self) -> float | None:
+        """The validation loss in bits a character, which can be compared whatever the tokens are."""
+        return self._figure("val_bits_per_character")
+
+    def _figure(self, name: str) -> float | None:
+        value = self.figures.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     @property
     def parameters(self) -> int:

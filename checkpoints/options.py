@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cells.errors import UsageError
+from checkpoints.tokenizers import check_tokens
 from plugins.options import Option, OptionSet
 
 DEFAULT_MINUTES = 5.0
@@ -57,7 +58,15 @@ TRAIN_OPTIONS = OptionSet(
         Option("hidden", int, 512, "Units in each layer.", minimum=1, maximum=65536),
         Option("layers", int, 1, "Recurrent layers.", minimum=1, maximum=256),
         Option("embed", int, 0, "Size of the token embedding, 0 for the hidden size.", minimum=0, maximum=65536),
-        Option("tokens", str, "char", "What a token is: char or byte."),
+        Option("tokens", str, "char", "What a token is: char, byte, bpe:N (N byte pairs), word or word:N."),
+        Option(
+            "normalize",
+            "choice",
+            "none",
+            "Unicode normalisation of every text that is read: nfc joins accents, nfkc also wide and small forms.",
+            choices=("none", "nfc", "nfkc"),
+        ),
+        Option("lowercase", bool, False, "Read every text in lower case."),
         Option("dropout", float, 0.0, "Dropout of each layer's output.", minimum=0, maximum=1, exclusive_maximum=True),
         *REGULARISATION,
         Option("residual", bool, False, "Add each layer's input to its output."),
@@ -191,6 +200,8 @@ class TrainOptions:
     layers: int
     embed: int
     tokens: str
+    normalize: str
+    lowercase: bool
     dropout: float
     dropout_kind: str
     weight_dropout: float
@@ -250,6 +261,7 @@ class TrainOptions:
             checked["minutes"] = DEFAULT_MINUTES
         if checked["name"] is None:
             raise UsageError("the checkpoints need a name: --name NAME")
+        check_tokens(checked["tokens"])
         check_name(checked["name"], "name")
         check_name(checked["cell"], "cell")
         checked["start_from"] = checked.pop("from")

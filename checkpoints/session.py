@@ -161,7 +161,6 @@ class TrainingSession:
         given = start.header.cell["options"] if start else {}
         cell = self.registry.create_cell(options.cell, {**given, **cell_options(options.cell_option)})
         fills(options.init)
-        make_tokenizer(options.tokens, "a")
         choose_precision(options.precision, choose_device(options.device))
         _config(options, 2, None)
         return CellRun(options, cell, path, folder, resume, start)
@@ -186,7 +185,8 @@ class TrainingSession:
             return tokenizer
         if run.start is not None:
             return widened_tokenizer(run.start.tokenizer, self.corpus.text)
-        return make_tokenizer(run.options.tokens, self.corpus.text)
+        options = run.options
+        return make_tokenizer(options.tokens, self.corpus.text, options.normalize, options.lowercase)
 
     def _check_changed(self, run: CellRun, tokenizer: Tokenizer) -> None:
         """Refuse another corpus than the run began with, unless it was asked for and its characters are known."""

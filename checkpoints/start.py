@@ -7,6 +7,7 @@ import torch
 from cells.model import LanguageModel
 from cells.state import State
 from checkpoints.loading import Loaded
+from checkpoints.normalization import NormalizingTokenizer
 from checkpoints.tokenizers import CharTokenizer, Tokenizer
 
 
@@ -14,13 +15,20 @@ def widened_tokenizer(tokenizer: Tokenizer, text: str) -> Tokenizer:
     """The tokenizer with the characters of ``text`` that it lacks."""
     if isinstance(tokenizer, CharTokenizer):
         return CharTokenizer(set(tokenizer.characters) | set(text))
+    if isinstance(tokenizer, NormalizingTokenizer):
+        inner = widened_tokenizer(tokenizer.inner, tokenizer.normalized(text))
+        return NormalizingTokenizer(inner, tokenizer.form, tokenizer.lowercase)
     return tokenizer
+
+
+def _within(tokenizer: Tokenizer) -> Tokenizer:
+    return tokenizer.inner if isinstance(tokenizer, NormalizingTokenizer) else tokenizer
 
 
 @torch.no_grad()
 def start_from(model: LanguageModel, tokenizer: Tokenizer, start: Loaded) -> None:
     """Give ``model`` the weights of ``start``; the rows of characters that are new to it stay as initialised."""
-    old, new = start.tokenizer, tokenizer
+    old, new = _within(start.tokenizer), _within(tokenizer)
     if isinstance(old, CharTokenizer) and isinstance(new, CharTokenizer):
         rows = torch.tensor([0, *new.encode(old.characters)])
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,10 @@ UNKNOWN = "\ufffd"
 LARGEST_VOCABULARY = 0x110000
 LONG = 4096
 """From this many characters on, numpy encodes faster than a dict."""
+
+BYTES = tuple(bytes((byte,)) for byte in range(256))
+PIECE = 1 << 16
+"""Characters that the ``tokenizers`` library is given at once: bounds the memory that a large corpus takes."""
 
 
 class StreamDecoder(Protocol):
@@ -58,6 +62,9 @@ class Tokenizer(Protocol):
 
     def unknown_characters(self, text: str) -> list[str]:
         """The characters of a text that are not in the vocabulary: in order, without repeats."""
+
+    def cut(self, text: str, at: int) -> int:
+        """The last place up to ``at``, but not 0, where both parts of a text encode as the whole does; else ``at``."""
 
     def stream_decoder(self) -> StreamDecoder:
         """A decoder for one stream."""
@@ -117,6 +124,10 @@ class CharTokenizer:
         strange = set(text) - self._ids.keys()
         return list(dict.fromkeys(c for c in text if c in strange)) if strange else []
 
+    def cut(self, text: str, at: int) -> int:
+        """Anywhere will do."""
+        return min(at, len(text))
+
     def stream_decoder(self) -> CharDecoder:
         """A decoder; characters have no halves, so it keeps nothing."""
         return CharDecoder(self)
@@ -156,11 +167,11 @@ class ByteTokenizer:
         """The bytes of a text [N]."""
         import numpy
 
-        return numpy.frombuffer(_utf8(text), dtype=numpy.uint8).astype(numpy.int32)
+        return numpy.frombuffer(utf8(text), dtype=numpy.uint8).astype(numpy.int32)
 
     def encode(self, text: str) -> list[int]:
         """The bytes of a text; a lone surrogate, which UTF-8 cannot hold, reads as U+FFFD."""
-        return list(_utf8(text))
+        return list(utf8(text))
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of bytes; what is not UTF-8 shows as U+FFFD."""
@@ -170,6 +181,10 @@ class ByteTokenizer:
     def unknown_characters(self, text: str) -> list[str]:
         """None, ever."""
         return []
+
+    def cut(self, text: str, at: int) -> int:
+        """Anywhere will do."""
+        return min(at, len(text))
 
     def stream_decoder(self) -> ByteDecoder:
         """A decoder that waits for the last byte of a character."""
@@ -203,24 +218,71 @@ class ByteDecoder:
         return other
 
 
-def make_tokenizer(tokens: str, text: str) -> Tokenizer:
+def make_tokenizer(tokens: str, text: str, normalize: str = "none", lowercase: bool = False) -> Tokenizer:
     """The tokenizer that ``--tokens`` names, for this text. UsageError if there is none of that name.
 
-    A character vocabulary is that of the whole corpus, its validation part included, so that no character of it is
-    left out of the validation loss.
+    A vocabulary is that of the whole corpus, its validation part included, so that no character of it is left out of
+    the validation loss.
     """
-    if tokens == "char":
+    kind, size = check_tokens(tokens)
+    if normalize == "none" and not lowercase:
+        return _trained(kind, size, text)
+    from checkpoints.normalization import NormalizingTokenizer, normalized
+
+    return NormalizingTokenizer(_trained(kind, size, normalized(text, normalize, lowercase)), normalize, lowercase)
+
+
+def check_tokens(tokens: str) -> tuple[str, int]:
+    """Kind and vocabulary size, 0 for the kind's own, that ``--tokens`` asks for. UsageError if it is none."""
+    kind, colon, number = tokens.partition(":")
+    if tokens in ("char", "byte", "word"):
+        return kind, 0
+    sizes = {"bpe": (257, 65_536), "word": (2, 100_000)}
+    if kind not in sizes or not colon:
+        raise UsageError(f"tokens must be char, byte, bpe:N, word or word:N, not {tokens!r}")
+    low, high = sizes[kind]
+    if not (number.isascii() and number.isdigit() and len(number) < 10 and low <= int(number) <= high):
+        raise UsageError(f"tokens {kind}:N needs a whole number N from {low} to {high}, not {number!r}")
+    return kind, int(number)
+
+
+def tokens_option(described: Mapping[str, Any]) -> str:
+    """What ``--tokens`` gives a tokenizer like the one that a checkpoint describes: its kind, with its size."""
+    tokenizer = tokenizer_from_json(described)
+    return f"{tokenizer.kind}:{tokenizer.vocabulary_size}" if tokenizer.kind in ("bpe", "word") else tokenizer.kind
+
+
+def _trained(kind: str, size: int, text: str) -> Tokenizer:
+    if kind == "char":
         return CharTokenizer(set(text))
-    if tokens == "byte":
+    if kind == "byte":
         return ByteTokenizer()
-    if tokens == "word" or tokens.startswith("bpe"):
-        raise UsageError(f"tokens {tokens!r} cannot be trained yet; char and byte can")
-    raise UsageError(f"tokens must be char or byte, not {tokens!r}")
+    if kind == "bpe":
+        from checkpoints.bpe import BpeTokenizer
+
+        return BpeTokenizer.train(text, size)
+    from checkpoints.words import DEFAULT_WORDS, WordTokenizer
+
+    return WordTokenizer.train(text, size or DEFAULT_WORDS)
 
 
 def tokenizer_from_json(data: Any) -> Tokenizer:
     """The tokenizer that a checkpoint describes; CelloquyError if the description is damaged."""
-    kind = data.get("kind") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping):
+        raise CelloquyError("the vocabulary is damaged: it is not a JSON object")
+    if "normalize" not in data and "lowercase" not in data:
+        return _plain_from_json(data)
+    from checkpoints.normalization import FORMS, KEYS, NormalizingTokenizer
+
+    form, lowercase = (data.get(key) for key in KEYS)
+    if form not in FORMS or not isinstance(lowercase, bool):
+        raise CelloquyError("the vocabulary is damaged: how its texts are normalised is not understood")
+    inner = {key: value for key, value in data.items() if key not in KEYS}
+    return NormalizingTokenizer(_plain_from_json(inner), str(form), lowercase)
+
+
+def _plain_from_json(data: Mapping[str, Any]) -> Tokenizer:
+    kind = data.get("kind")
     if kind == "byte" and len(data) == 1:
         return ByteTokenizer()
     if kind == "char" and data.keys() == {"kind", "characters"}:
@@ -228,10 +290,48 @@ def tokenizer_from_json(data: Any) -> Tokenizer:
         if isinstance(characters, str) and characters and "".join(sorted(set(characters))) == characters:
             return CharTokenizer(characters)
         raise CelloquyError("the vocabulary is damaged: its characters are not in order, or stand twice")
-    raise CelloquyError(f"tokenizer {kind!r} is not understood; this version knows char and byte")
+    if kind == "bpe":
+        from checkpoints.bpe import BpeTokenizer
+
+        return BpeTokenizer.from_json(data)
+    if kind == "word":
+        from checkpoints.words import WordTokenizer
+
+        return WordTokenizer.from_json(data)
+    raise CelloquyError(f"tokenizer {kind!r} is not understood; this version knows char, byte, bpe and word")
 
 
-def _utf8(text: str) -> bytes:
+def cut(text: str, at: int) -> int:
+    """The last place up to ``at``, but not 0, before a space or line break and after no white space; else ``at``.
+
+    No word, no token of bytes and no normalised character stands across such a place, so that a text may be read in
+    the two parts.
+    """
+    if at >= len(text):
+        return len(text)
+    for place in range(at, 0, -1):
+        if text[place] in " \n" and not text[place - 1].isspace():
+            return place
+    return at
+
+
+def pieces(text: str, size: int, cut: Callable[[str, int], int]) -> Iterator[str]:
+    """A text in parts of at most ``size`` characters, cut where ``cut`` says; the same ones every time."""
+    start = 0
+    while len(text) - start > size:
+        end = start + cut(text[start : start + size + 1], size)
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
+
+
+def library_pieces(text: str) -> Iterator[str]:
+    """A text as the ``tokenizers`` library takes it: without lone surrogates, and not too much of it at once."""
+    return pieces(utf8(text).decode("utf-8"), PIECE, cut)
+
+
+def utf8(text: str) -> bytes:
     """UTF-8, where a lone surrogate becomes U+FFFD."""
     try:
         return text.encode("utf-8")

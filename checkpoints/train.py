@@ -14,6 +14,7 @@ from checkpoints.launch import prefix, spoken_once
 from checkpoints.options import BUDGETS, TRAIN_OPTIONS, TrainOptions
 from checkpoints.recipe import Recipe, overlay, read_recipe
 from checkpoints.shown import shown
+from checkpoints.tokenizers import tokens_option
 
 if TYPE_CHECKING:
     from checkpoints.header import Header
@@ -21,7 +22,20 @@ if TYPE_CHECKING:
     from plugins.registry import Registry
 
 FIXED_KEYS = (
-    *("format", "hidden", "layers", "embed", "tokens", "residual", "norm", "tie", "init", "cell_option"),
+    *(
+        "format",
+        "hidden",
+        "layers",
+        "embed",
+        "tokens",
+        "normalize",
+        "lowercase",
+        "residual",
+        "norm",
+        "tie",
+        "init",
+        "cell_option",
+    ),
     *("bptt", "batch", "val", "seed", "optimizer", "store", "from"),
     *("sampling", "eval_on"),
 )
@@ -109,7 +123,9 @@ def options_from(options: TrainOptions, values: dict[str, Any], header: Header) 
     """
     model = header.model
     sizes = {
-        "tokens": header.tokenizer["kind"],
+        "tokens": tokens_option(header.tokenizer),
+        "normalize": header.tokenizer.get("normalize", "none"),
+        "lowercase": header.tokenizer.get("lowercase", False),
         "hidden": model["hidden_size"],
         "layers": model["num_layers"],
         "embed": model["embedding_size"],

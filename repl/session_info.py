@@ -8,6 +8,7 @@ from repl.meter import BITS
 from repl.visible import one_line
 
 if TYPE_CHECKING:
+    from checkpoints.header import Header
     from repl.session import Session
 
 
@@ -15,14 +16,14 @@ def session_info(session: Session) -> str:
     """Lines of name and value."""
     loaded = session.writer.loaded
     header = loaded.header
-    model, loss = header.model, header.val_loss
+    model = header.model
     rows = [
         ("checkpoint", session.writer.name),
         ("file", str(loaded.path)),
         ("cell", f"{header.cell_name}, {model.get('num_layers')} × {model.get('hidden_size')}"),
         ("parameters", f"{header.parameters:,}"),
         ("vocabulary", f"{loaded.tokenizer.vocabulary_size:,} {loaded.tokenizer.kind} tokens"),
-        ("validation", "none" if loss is None else f"{loss:.3f} nats, {loss * BITS:.3f} bits a token"),
+        ("validation", _validation(header)),
         ("family", ", ".join(session.cells())),
         ("text", f"{session.size:,} characters in {len(session.turns)} turns, {len(session.marks)} marks"),
         ("seed", f"{session.writer.seed}" + ("" if session.seed_given else " (random)")),
@@ -30,3 +31,11 @@ def session_info(session: Session) -> str:
     if session.meter.bits is not None:
         rows.append(("surprise", f"{session.meter.bits:.2f} bits a token over the last {len(session.meter.surprises)}"))
     return "\n".join(f"{name:<10}  {one_line(value)}" for name, value in rows)
+
+
+def _validation(header: Header) -> str:
+    """The validation loss, a token and a character: the second can be compared with that of other tokens."""
+    loss, bits = header.val_loss, header.val_bits_per_character
+    if loss is None:
+        return "none"
+    return f"{loss:.3f} nats, {loss * BITS:.3f} bits a token" + ("" if bits is None else f", {bits:.3f} a character")

@@ -11,6 +11,7 @@ import torch
 from cells.errors import CelloquyError
 from cells.state import State
 from checkpoints.finding import siblings
+from checkpoints.tokenizers import pieces
 from repl.chain import rows_of
 from repl.sampling import Array
 
@@ -91,8 +92,7 @@ class TextModel:
 
     def parts(self, text: str) -> Iterator[tuple[str, list[int]]]:
         """A text in parts of bounded length, each with its tokens; always the same parts for the same text."""
-        for start in range(0, len(text), READ_AT_ONCE):
-            part = text[start : start + READ_AT_ONCE]
+        for part in pieces(text, READ_AT_ONCE, self.tokenizer.cut):
             yield part, self.tokenizer.encode(part)
 
     def read_text(self, text: str, position: Position) -> Position:

@@ -33,8 +33,9 @@ def command(as_json: bool) -> None:
             f"{entry.parameters:,}",
             size(entry.bytes),
             "" if entry.val_loss is None else f"{entry.val_loss:.4f}",
+            "" if entry.val_bits_per_character is None else f"{entry.val_bits_per_character:.3f}",
             entry.path,
         )
         for entry in entries
     ]
-    click.echo(table(("NAME", "PARAMETERS", "SIZE", "VAL LOSS", "PATH"), rows, right=(1, 2, 3)))
+    click.echo(table(("NAME", "PARAMETERS", "SIZE", "VAL LOSS", "BITS/CHAR", "PATH"), rows, right=(1, 2, 3, 4)))

@@ -20,6 +20,8 @@ def test_the_defaults_are_the_ones_promised() -> None:
         "layers": 1,
         "embed": 0,
         "tokens": "char",
+        "normalize": "none",
+        "lowercase": False,
         "dropout": 0.0,
         "residual": False,
         "norm": "none",

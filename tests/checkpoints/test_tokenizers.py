@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cells.errors import CelloquyError, UsageError
+from cells.errors import CelloquyError
 from checkpoints.tokenizers import (
     LONG,
     UNKNOWN,
@@ -118,12 +118,6 @@ def test_an_id_outside_the_vocabulary_is_an_error_not_another_character(tokenize
         tokenizer.stream_decoder().push(token)
     with pytest.raises(CelloquyError, match="outside"):
         tokenizer.decode([token])
-
-
-@pytest.mark.parametrize("tokens", ["word", "bpe:1000"])
-def test_tokenizers_that_are_not_there_say_which_ones_are(tokens: str) -> None:
-    with pytest.raises(UsageError, match="char and byte"):
-        make_tokenizer(tokens, "text")
 
 
 def test_five_megabytes_encode_in_a_second() -> None:

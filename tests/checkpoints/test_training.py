@@ -220,7 +220,7 @@ def test_a_hopeless_corpus_is_one_line_and_leaves_nothing(
         ({"threads": "0"}, "threads must be"),
         ({"hidden": 0}, "hidden must be"),
         ({"wings": 2}, "wings"),
-        ({"tokens": "word"}, "char and byte"),
+        ({"tokens": "words"}, "char, byte, bpe:N"),
         ({"from": "nobody"}, "there is no checkpoint 'nobody'"),
     ],
 )
