@@ -140,6 +140,7 @@ class _Program:
         except EOFError:  # the terminal is gone
             status = HUNG_UP
         finally:
+            self._keep_all()  # where the terminal vanished, nobody has yet
             self._worker.close()
             if self._screen.output.gone:
                 _let_go_of_terminal()
@@ -189,13 +190,17 @@ class _Program:
             self._screen.app.create_background_task(self._leave(status))
 
     async def _leave(self, status: int) -> None:
-        self._worker.submit(lambda session: session.stop())
-        if self._autosave is not None:
-            self._worker.submit(functools.partial(self._autosave, now=True))
+        self._keep_all()
         await asyncio.get_running_loop().run_in_executor(None, self._worker.close)
         self._screen.finish()
         if self._screen.app.is_running and not self._screen.app.is_done:
             self._screen.app.exit(result=status)
+
+    def _keep_all(self) -> None:
+        """Stop what is being written, and keep the conversation as it stands then."""
+        self._worker.submit(lambda session: session.stop())
+        if self._autosave is not None:
+            self._worker.submit(functools.partial(self._autosave, now=True))
 
     def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A fault of ours in a callback: said in one line, with its trace where it is asked for; the text goes on."""

@@ -84,6 +84,11 @@ class Outbox:
         """Whether the screen has yet to take as much as it can show in a frame."""
         return len(self._events) >= self.LIMIT
 
+    @property
+    def empty(self) -> bool:
+        """Whether everything that was put has been taken."""
+        return not self._events
+
     def drain(self) -> list[Event]:
         """Everything put so far, in order; the sampler may go on."""
         with self._lock:

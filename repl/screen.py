@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 FRAME = 1 / 30
 INPUT_ROWS = 6
+AT_REST = ("ready", "paused")
 ESCAPE_SECONDS = 0.1
 """Longer than the bytes of an arrow key take to come, even over a slow line; shorter than a person notices."""
 
@@ -173,10 +174,13 @@ class Screen:
 
     def show(self) -> None:
         """Take what has come, commit the finished rows to the scrollback, draw the rest again."""
+        events = self.outbox.drain()
         if self.session is not None:
             self.page.heat = self.session.heat
-            self._doing = activity(self.session)  # before the text is taken: "ready" says that all of it is shown
-        self.commit(self.page.take(self.outbox.drain()))
+            doing = activity(self.session)
+            if doing not in AT_REST or (self.worker.idle and self.outbox.empty):
+                self._doing = doing  # who reads "ready" may rely on it: all is done, and its text is shown
+        self.commit(self.page.take(events))
 
     def commit(self, rows: list[Row]) -> None:
         """Put rows above the live part, for good, and draw the live part again: one write to the terminal."""

@@ -13,7 +13,8 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 class HeldOutput(Vt100_Output):
     """Between :meth:`hold` and :meth:`release` nothing is sent, so that a frame goes out in one piece, not flickering.
 
-    A terminal that was closed swallows everything.
+    The cursor is hidden from a frame's first byte to its last: who sees it sees a whole frame. A terminal that was
+    closed swallows everything.
     """
 
     gone = False
@@ -21,12 +22,19 @@ class HeldOutput(Vt100_Output):
 
     def hold(self) -> None:
         """Keep back what is written from now on."""
+        self.hide_cursor()
         self._holding = True
 
     def release(self) -> None:
         """Send what was kept back."""
         self._holding = False
+        self.show_cursor()
         self.flush()
+
+    def show_cursor(self) -> None:
+        """Show it, but not in the middle of a frame."""
+        if not self._holding:
+            super().show_cursor()
 
     def erase_down(self) -> None:
         """Erase from the beginning of this row down, in two parts: tmux takes the erasing of a whole screen for a wish

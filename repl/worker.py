@@ -26,6 +26,7 @@ class Worker:
         self._make = make
         self._outbox = outbox
         self._jobs: deque[tuple[Job, bool]] = deque()
+        self._undone = 0
         self._ready = threading.Condition()
         self._closing = False
         self._due = 0.0
@@ -42,7 +43,13 @@ class Worker:
         """Do this between two tokens, after what was handed in before. A quiet job changes nothing that is shown."""
         with self._ready:
             self._jobs.append((job, quiet))
+            self._undone += not quiet
             self._ready.notify()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was asked for has been done; writing on is not asked for."""
+        return self._undone == 0
 
     def close(self, timeout: float = 10.0) -> None:
         """Finish the jobs that were handed in, then end the thread; returns when it has ended."""
@@ -71,11 +78,14 @@ class Worker:
             self._do(found[0], self.session, quiet=found[1])
 
     def _do(self, job: Job, session: Session, quiet: bool) -> None:
-        if not quiet and job is not _step:
+        asked = not quiet and job is not _step
+        if asked:
             session.busy = True
             self._outbox.touch()  # seen only if the job takes longer than a frame
         self._guarded(job, session)
         session.busy = False
+        with self._ready:
+            self._undone -= asked
         if not quiet:
             self._outbox.touch()
 

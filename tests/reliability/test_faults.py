@@ -9,8 +9,7 @@ import os
 import random
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,6 @@ def complaint(said: str) -> str:
     assert len(lines) == 1, said
     assert said.rstrip().endswith(lines[0]), said
     return lines[0]
-
-
-def wait_for(true: Callable[[], Any], seconds: float = 60.0) -> None:
-    """Until it is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def with_mounted(folder: Path, options: str) -> contextlib.AbstractContextManager[Any]:
@@ -152,11 +143,12 @@ def test_a_folder_deleted_in_mid_run_gives_one_line(
     nursery: Nursery, ledger: Ledger, tmp_path: Path, gone: str
 ) -> None:
     with ledger.attempt("folder deleted in mid-run: one line, the good checkpoint untouched"):
-        child = nursery.start({**tiny.job(tmp_path), "pause": 0.02, "save_seconds": 0.2})
-        wait_for(lambda: len(tiny.steps_done(tmp_path)) >= 21)
+        child = nursery.start({**tiny.job(tmp_path), "hold_at": 21})
+        tiny.wait_for(tmp_path / "held", child)
         away = tmp_path / "away"
         (tmp_path / gone).rename(away)
         shutil.rmtree(away)
+        (tmp_path / "go").touch()
         status = child.wait()
         assert status == 1, child.said
         assert "No such file" in complaint(child.said)
@@ -182,8 +174,8 @@ def test_a_damaged_resume_state_is_replaced_by_the_one_before_it(
 ) -> None:
     with ledger.attempt("a damaged resume state: the one before it is taken, the same bits"):
         job = tiny.job(tmp_path)
-        child = nursery.start({**job, "pause": 0.01})
-        wait_for(lambda: len(tiny.steps_done(tmp_path)) >= 30)
+        child = nursery.start({**job, "hold_at": 30, "save_always": True})
+        tiny.wait_for(tmp_path / "held", child)
         child.kill()
         child.wait()
         file = tmp_path / "out" / "tiny.lstm.run" / "resume.safetensors"

@@ -150,7 +150,8 @@ def test_waiting_for_a_pipe_that_nobody_writes_can_be_interrupted(
     with ledger.attempt(PROMISE):
         os.mkfifo(tmp_path / "corpus.txt")
         child = nursery.start(tiny.job(tmp_path))
-        time.sleep(0.3)
+        tiny.wait_for(tmp_path / "begun", child)
+        time.sleep(0.2)  # so that it is in the pipe as a rule; before that it ends in the same way
         child.kill(signal.SIGINT)
         assert child.wait() == 130
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from reliability_kit import tiny
-from reliability_kit.children import Nursery
+from reliability_kit.children import Child, Nursery
 from reliability_kit.ledger import Ledger
 
 from checkpoints.lock import FILE, RunLock
@@ -20,11 +20,12 @@ from checkpoints.lock import FILE, RunLock
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-def until_steps(folder: Path, count: int) -> None:
-    end = time.monotonic() + 60
-    while len(tiny.steps_done(folder)) < count:
-        assert time.monotonic() < end, "the run does not get on"
-        time.sleep(0.005)
+def held(nursery: Nursery, folder: Path, job: dict[str, Any], place: int | str) -> Child:
+    """A run that has come to a step (or its "end") and waits there for a signal or the file ``go``."""
+    (folder / "held").unlink(missing_ok=True)
+    child = nursery.start({**job, "hold_at": place})
+    tiny.wait_for(folder / "held", child)
+    return child
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -33,14 +34,13 @@ def test_a_signal_saves_first_and_tells_how_to_go_on(
 ) -> None:
     with ledger.attempt("Ctrl-C or SIGTERM: saved, status 130 or 143, resumed with no step redone, the same bits"):
         chance = random.Random(int(number))
-        job = {**tiny.job(tmp_path), "save_seconds": 1e9, "pause": 0.005}
-        for at in sorted(chance.sample(range(2, 55), 2)):
-            child = nursery.start(tiny.resumed(job) if tiny.steps_done(tmp_path) else job)
-            until_steps(tmp_path, at)
+        job = {**tiny.job(tmp_path), "save_seconds": 1e9}
+        for at in sorted(chance.sample(range(2, tiny.STEPS), 2)):
+            child = held(nursery, tmp_path, tiny.resumed(job) if tiny.steps_done(tmp_path) else job, at)
             child.kill(number)
             assert child.wait() == STATUS[number], child.said
             last = child.said.splitlines()[-1]
-            assert last.startswith("error: stopped at step "), child.said
+            assert last.startswith(f"error: stopped at step {at}"), child.said
             assert "--resume" in last
         assert nursery.run(tiny.resumed(job))[0] == 0
         assert tiny.steps_done(tmp_path) == list(range(1, tiny.STEPS + 1))
@@ -54,15 +54,14 @@ def test_a_second_ctrl_c_leaves_at_once_without_a_torn_file(
     for number in range(3):
         with ledger.attempt("a second Ctrl-C: gone at once, in the middle of a save too, no torn file, the same bits"):
             folder = tmp_path / str(number)
-            job = {**tiny.job(folder), "save_seconds": 1e9, "pause": 0.005}
-            child = nursery.start({**job, "slow_sync": 0.4})
-            until_steps(folder, chance.randrange(3, 15))
+            job = {**tiny.job(folder), "save_seconds": 1e9}
+            child = held(nursery, folder, {**job, "slow_sync": [number + 1, 30.0]}, chance.randrange(3, 15))
             child.kill(signal.SIGINT)
-            time.sleep(chance.uniform(0.0, 0.6))
+            tiny.wait_for(folder / "syncing", child)
             began = time.monotonic()
             child.kill(signal.SIGINT)
             assert child.wait() == 130, child.said
-            assert time.monotonic() - began < 0.35
+            assert time.monotonic() - began < 20
             assert "Traceback" not in child.said
             assert not list(folder.glob("out/**/.*.tmp"))
             assert nursery.run(tiny.resumed(job))[0] == 0
@@ -71,9 +70,7 @@ def test_a_second_ctrl_c_leaves_at_once_without_a_torn_file(
 
 def test_a_ctrl_c_at_the_very_end_is_not_forgotten(nursery: Nursery, ledger: Ledger, tmp_path: Path) -> None:
     with ledger.attempt("Ctrl-C in the last save of one cell: the next cell does not begin"):
-        job = {**tiny.job(tmp_path, steps=3, cell="lstm,gru"), "slow_sync": 0.5}
-        child = nursery.start(job)
-        until_steps(tmp_path, 3)
+        child = held(nursery, tmp_path, tiny.job(tmp_path, steps=3, cell="lstm,gru"), "end")
         child.kill(signal.SIGINT)
         assert child.wait() == 130, child.said
         assert not (tmp_path / "out" / "tiny.gru.safetensors").exists()
@@ -83,15 +80,15 @@ def test_the_second_run_of_a_name_is_refused_with_who_holds_it(
     nursery: Nursery, untouched: tiny.Outcome, ledger: Ledger, tmp_path: Path
 ) -> None:
     with ledger.attempt("two runs of one name: the second is refused and told who holds it, the first undisturbed"):
-        job = {**tiny.job(tmp_path), "pause": 0.02}
-        child = nursery.start(job)
-        until_steps(tmp_path, 5)
+        job = tiny.job(tmp_path)
+        child = held(nursery, tmp_path, job, 5)
         for other in (job, tiny.resumed(job), {**job, "train": {**job["train"], "cell": "gru,lstm"}}):
             status, said = nursery.run(other)
             assert status == 1, said
             assert f"tiny.lstm is being trained already by process {child.pid} on {socket.gethostname()}" in said
         status, said = nursery.run({**job, "train": {**job["train"], "name": "other", "steps": 2}})
         assert status == 0, said
+        (tmp_path / "go").touch()
         assert child.wait() == 0, child.said
         assert tiny.outcome(tmp_path) == untouched
         assert not (tmp_path / "out" / "tiny.lstm.run" / FILE).exists()
@@ -101,8 +98,7 @@ def test_the_second_run_of_a_name_is_refused_with_who_holds_it(
 def test_the_lock_of_a_killed_run_is_taken_over(nursery: Nursery, ledger: Ledger, tmp_path: Path) -> None:
     with ledger.attempt("the lock of a dead run is taken over"):
         job = tiny.job(tmp_path, steps=20)
-        child = nursery.start({**job, "pause": 0.05})
-        until_steps(tmp_path, 2)
+        child = held(nursery, tmp_path, job, 2)
         child.kill()
         child.wait()
         assert (tmp_path / "out" / "tiny.lstm.run" / FILE).exists()
@@ -111,8 +107,13 @@ def test_the_lock_of_a_killed_run_is_taken_over(nursery: Nursery, ledger: Ledger
 
 def test_of_many_runs_that_begin_together_one_gets_the_lock(nursery: Nursery, ledger: Ledger, tmp_path: Path) -> None:
     with ledger.attempt("five runs of one name begin together: one of them trains"):
-        job = {**tiny.job(tmp_path, steps=30), "pause": 0.02}
+        job = {**tiny.job(tmp_path, steps=30), "hold_at": 30}
         children = [nursery.start(job) for _ in range(5)]
+        end = time.monotonic() + 120
+        while sum("is being trained already" in child.said for child in children) < 4:
+            assert time.monotonic() < end, [child.said for child in children]
+            time.sleep(0.01)
+        (tmp_path / "go").touch()
         ends = sorted(child.wait() for child in children)
         assert ends == [0, 1, 1, 1, 1], [child.said for child in children]
 

@@ -95,7 +95,7 @@ def test_with_text_in_the_line_the_arrows_edit_it_and_enter_gives_it_in_mid_stre
     terminal.wait(lambda: "tiny.lstm" in terminal.status)
     terminal.wait(lambda: "streaming" in terminal.status)
     terminal.send(ENTER)
-    terminal.wait(lambda: "HARLX OT" in terminal.everything.replace("\n", "") and "› HARLX" not in terminal.text)
+    terminal.wait(lambda: "HARLXOT" in "".join(terminal.everything.split()) and "› HARLX" not in terminal.text)
     terminal.wait(streamed(terminal, 100))
     terminal.wait(lambda: "streaming" in terminal.status)
 

@@ -100,10 +100,8 @@ def test_history_is_recalled_searched_and_keeps_lines_together(open_repl: Open, 
     terminal.send("first", ALT_ENTER, "second")
     terminal.wait(lambda: terminal.rows[terminal.screen.cursor.y].strip() == "second")
     terminal.send(ENTER)
-    terminal.wait(ready(terminal))
-    terminal.line("another line")
-    terminal.wait(lambda: terminal.everything.count("another line") == 1 and "› another" not in terminal.text)
-    terminal.wait(ready(terminal))
+    terminal.wait(lambda: "second" in terminal.text and terminal.at_rest)
+    terminal.ask("another line")
     terminal.send(CTRL_D)
     assert terminal.leave() == 0
     kept = [json.loads(line) for line in (place / "home" / "history.jsonl").read_text().splitlines()]
@@ -166,9 +164,8 @@ def test_chat_shows_turns_and_off_shows_the_raw_text(open_repl: Open) -> None:
     terminal = open_repl("talk", "--chat", "-n", "400")
     terminal.wait(lambda: "chat" in terminal.status)
     terminal.wait("chat on: talk answers")
-    terminal.line("HELLO THERE")
+    terminal.ask("HELLO THERE")
     terminal.wait("you: HELLO THERE\ntalk:")
-    terminal.wait(ready(terminal))
     terminal.line("/retry")
     terminal.wait(lambda: terminal.everything.count("\ntalk:") == 2)
     terminal.wait(ready(terminal))
@@ -178,8 +175,7 @@ def test_chat_shows_turns_and_off_shows_the_raw_text(open_repl: Open) -> None:
 
 def test_undo_marks_and_files_on_the_screen(open_repl: Open, place: Path) -> None:
     terminal = open_repl("tiny", "-n", "30", "--seed", "4")
-    terminal.line("ROMEO:")
-    terminal.wait(lambda: "ROMEO:" in terminal.everything and ready(terminal)())
+    terminal.ask("ROMEO:")
     terminal.line("/mark start")
     terminal.wait("marked start at character 36; /back start returns here")
     terminal.line("/undo 10")

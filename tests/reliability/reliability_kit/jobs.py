@@ -5,8 +5,10 @@ A job is a JSON object. One that loads strangers' files has ``honest`` and
 and ``files`` (standard input and output). One that trains has ``folder`` (its working folder), ``train`` (options of
 ``checkpoints.train.train``) and ``corpus``, may have ``environ`` (further variables), and may have faults:
 
-- ``save_seconds`` between two saves, ``pause`` (seconds that every step lasts longer), ``slow_sync`` (seconds that
-  bringing a file onto the disk lasts longer);
+- ``save_seconds`` between two saves, ``save_always`` after every step, ``pause`` (seconds that every step lasts longer);
+- ``hold_at``: after this step the run makes the file ``held`` and waits until a signal has come or there is a file
+  ``go``; "end": instead before whatever comes after the last step;
+- ``slow_sync``: [n, seconds] that bringing the n-th file after the signal onto the disk lasts longer;
 - ``die_at``: the process kills itself as it comes to the n-th place where a file is touched;
 - ``refuse_at`` with ``errno``: the n-th such place is refused by the operating system, and every later one where
   ``for_good``; ``count``: how many places there were is written to ``places.txt`` at the end;
@@ -98,6 +100,7 @@ def _train(job: dict[str, Any]) -> int:
     os.environ.update(job.get("environ", {}))
     _plant(job)
     try:
+        Path("begun").touch()
         train(job["corpus"], reporter=Reporter(sys.stderr), **job["train"])
     except CelloquyError as error:
         if not getattr(error, "untold", False):
@@ -114,8 +117,12 @@ def _plant(job: dict[str, Any]) -> None:
 
     trainer.SAVE_SECONDS = job.get("save_seconds", 0.0)
     _note_steps(trainer.Trainer, Path(job["folder"]) / "steps.txt", job)
-    if job.get("slow_sync"):
-        _slow_down_syncing(job["slow_sync"])
+    if "save_always" in job:
+        _save_always(trainer.Trainer)
+    if "hold_at" in job:
+        _hold(trainer.Trainer, job["hold_at"])
+    if "slow_sync" in job:
+        _slow_down_syncing(*job["slow_sync"])
     if job.get("clock"):
         _turn_back_the_clock(job["clock"])
     if "count" in job:
@@ -142,6 +149,54 @@ def _note_steps(trainer: Any, path: Path, job: dict[str, Any]) -> None:
         time.sleep(job.get("pause", 0.0))
 
     trainer._step = noted
+
+
+def _save_always(trainer: Any) -> None:
+    """However long a save takes, the next one comes with the next step."""
+    save = trainer.save
+
+    def saved(self: Any, *args: Any, **kwargs: Any) -> None:
+        save(self, *args, **kwargs)
+        self._saved, self._save_took = -1.0, 0.0
+
+    trainer.save = saved
+
+
+def _hold(trainer: Any, place: int | str) -> None:
+    """Let the run wait at a place, so that what is done to it there does not depend on who is faster."""
+    signals = _signals_seen()
+    step, finish = trainer._step, trainer._finish
+
+    def hold() -> None:
+        Path("held").touch()
+        while not signals and not Path("go").exists():
+            time.sleep(0.002)
+
+    def held_step(self: Any) -> None:
+        step(self)
+        if self.done.step == place:
+            hold()
+
+    def held_finish(self: Any) -> None:
+        if place == "end":
+            hold()
+        finish(self)
+
+    trainer._step, trainer._finish = held_step, held_finish
+
+
+def _signals_seen() -> list[int]:
+    """The signals that the program has taken notice of, from now on."""
+    from checkpoints.interrupt import SignalWatch
+
+    remember, seen = SignalWatch._remember, list[int]()
+
+    def noted(self: Any, number: int, frame: Any) -> None:
+        remember(self, number, frame)
+        seen.append(number)
+
+    SignalWatch._remember = noted  # type: ignore[method-assign]
+    return seen
 
 
 def _refusal(number: int) -> Any:
@@ -208,11 +263,14 @@ class _Watched:
         self._file.close()
 
 
-def _slow_down_syncing(seconds: float) -> None:
-    sync = os.fsync
+def _slow_down_syncing(number: int, seconds: float) -> None:
+    signals, sync, count = _signals_seen(), os.fsync, [0]
 
     def slow(descriptor: int) -> None:
-        time.sleep(seconds)
+        count[0] += bool(signals)
+        if count[0] == number:
+            Path("syncing").touch()
+            time.sleep(seconds)
         sync(descriptor)
 
     os.fsync = slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,14 @@ def steps_done(folder: Path) -> list[int]:
     """The steps that the children have done in this folder, in order, redone ones again."""
     path = folder / "steps.txt"
     return [int(line) for line in path.read_text(encoding="ascii").split()] if path.exists() else []
+
+
+def wait_for(path: Path, child: Any, seconds: float = 120.0) -> None:
+    """Until a child has made a file."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path.name} did not come: {child.said}"
+        time.sleep(0.005)
 
 
 def saved_step(folder: Path, cell: str = "lstm") -> int | None:

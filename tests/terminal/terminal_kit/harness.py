@@ -52,6 +52,11 @@ class Terminal:
         return [row.rstrip() for row in self.screen.display]
 
     @property
+    def whole(self) -> bool:
+        """Whether the frame on the screen came to its end: the program hides the cursor while it draws."""
+        return not self.screen.cursor.hidden
+
+    @property
     def text(self) -> str:
         """The screen as one text."""
         return "\n".join(self.rows).rstrip("\n")
@@ -94,12 +99,14 @@ class Terminal:
         self.send(text, ENTER)
 
     def ask(self, text: str) -> None:
-        """Give a line, and wait until the text that follows it is there and finished."""
+        """Give a line, and wait until what comes of it is there and finished."""
         before = len(self.everything)
         self.line(text)
-        self.wait(lambda: len(self.everything) > before + len(text) and self._at_rest())
+        self.wait(lambda: len(self.everything) > before + len(text) and self.at_rest)
 
-    def _at_rest(self) -> bool:
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is written, nothing is asked for and nothing is typed."""
         return "ready" in self.status and self.rows[self.screen.cursor.y] in ("›", ">")
 
     def resize(self, columns: int, rows: int, forget: bool = False) -> None:
@@ -140,10 +147,13 @@ class Terminal:
     # Waiting
 
     def wait(self, until: str | Callable[[], object], deadline: float = DEADLINE) -> None:
-        """Until a text is on the screen, or a condition holds."""
+        """Until a text is on the screen, or a condition holds, in a whole frame.
+
+        Wait for what stays. What passes may have passed before the first look.
+        """
         condition = (lambda: until in self.text) if isinstance(until, str) else until
         limit = time.monotonic() + deadline
-        while not condition():
+        while not ((self.whole or self._ended) and condition()):
             if time.monotonic() > limit or self._ended:
                 what = repr(until) if isinstance(until, str) else "the condition"
                 raise AssertionError(f"{what} did not come; the screen:\n{self.text}")
