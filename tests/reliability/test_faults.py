@@ -143,7 +143,7 @@ def test_a_folder_deleted_in_mid_run_gives_one_line(
     nursery: Nursery, ledger: Ledger, tmp_path: Path, gone: str
 ) -> None:
     with ledger.attempt("folder deleted in mid-run: one line, the good checkpoint untouched"):
-        child = nursery.start({**tiny.job(tmp_path), "hold_at": 21})
+        child = nursery.start({**tiny.job(tmp_path), "hold_at": 21, "save_always": True})
         tiny.wait_for(tmp_path / "held", child)
         away = tmp_path / "away"
         (tmp_path / gone).rename(away)

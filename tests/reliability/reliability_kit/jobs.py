@@ -5,7 +5,8 @@ A job is a JSON object. One that loads strangers' files has ``honest`` and
 and ``files`` (standard input and output). One that trains has ``folder`` (its working folder), ``train`` (options of
 ``checkpoints.train.train``) and ``corpus``, may have ``environ`` (further variables), and may have faults:
 
-- ``save_seconds`` between two saves, ``save_always`` after every step, ``pause`` (seconds that every step lasts longer);
+- ``save_seconds`` between two saves, ``save_always`` after every step;
+- ``pause``: seconds that every step lasts longer;
 - ``hold_at``: after this step the run makes the file ``held`` and waits until a signal has come or there is a file
   ``go``; "end": instead before whatever comes after the last step;
 - ``slow_sync``: [n, seconds] that bringing the n-th file after the signal onto the disk lasts longer;
