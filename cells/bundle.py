@@ -14,25 +14,22 @@ from cells.errors import CelloquyError
 class GateBundle:
     """Gates of one projection: ``z.f`` is gate f, [..., H]; ``a + b`` adds two bundles of the same gates."""
 
-    __slots__ = ("_names", "_packed", "_parts")
-
     _packed: Tensor
     _names: tuple[str, ...]
-    _parts: tuple[Tensor, ...] | None
 
     def __init__(self, packed: Tensor, names: tuple[str, ...]) -> None:
         self._packed = packed  # [..., len(names), H]
         self._names = names
-        self._parts = None
 
     def __getattr__(self, name: str) -> Tensor:
         # One unbind for all gates: its backward is one stack, where a select for each gate would fill and add a
-        # whole bundle of zeros for each (40 % of an LSTM's training time).
+        # whole bundle of zeros for each (40 % of an LSTM's training time). Afterwards they are plain attributes.
         if name not in self._names:
             raise AttributeError(f"no gate {name!r} here; there are {', '.join(self._names)}")
-        if self._parts is None:
-            self._parts = self._packed.unbind(-2)
-        return self._parts[self._names.index(name)]
+        gates = self.__dict__
+        gates.update(zip(self._names, self._packed.unbind(-2), strict=True))
+        gate: Tensor = gates[name]
+        return gate
 
     def __add__(self, other: Any) -> GateBundle:
         if not isinstance(other, GateBundle):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cells.bundle import GateBundle, named
 from cells.cell import output_name
 from cells.layer import Layer, call_step
 from cells.model import Block, LanguageModel
-from cells.packed import Product, fixed_product
+from cells.packed import fixed_product
 from cells.state import LayerState, State
 
 ROWS = 64
@@ -25,22 +25,58 @@ take torch's scalar path, which may differ by an ulp between one row and many.""
 
 
 class _LayerStep:
-    """One layer's step: parameters, recurrent products and the state names, prepared once."""
+    """One layer's step, prepared once: parameters, recurrent products, and the one product of its output.
 
-    def __init__(self, block: Block) -> None:
+    Whatever is multiplied with the output is multiplied with it at once, as soon as it is there: the matrix that leads
+    upwards (the next layer's or the readout) and the recurrent ones that the next step will ask for. A packed product
+    costs 10 us however small it is, a tenth of a step at H=512; so there is one of them a layer.
+    """
+
+    def __init__(self, block: Block, upward: tuple[Tensor, Tensor] | None) -> None:
         layer = block.recurrent
-        self.block = block
         self.cell = layer.cell
+        self.residual = block.residual
         self.gates = layer.gates
-        self.shape = (len(layer.gates), layer.hidden_size)
+        self.shape = (-1, len(layer.gates), layer.hidden_size)
         self.out = output_name(layer.cell)
         self.p = named({name: value.detach() for name, value in layer.p.items()})
-        self.R = named({name: _product(layer.R[name].detach(), gates) for name, gates in layer.recurrent_gates.items()})
+        self.leads_up = upward is not None
+        self._known: tuple[Tensor | None, tuple[Tensor, ...]] = (None, ())
+        asked = _asked_of_output(layer)
+        self._multiply = _joint_product([layer.R[name] for name in asked], upward)
+        products = {}
+        for name, gates in layer.recurrent_gates.items():
+            if name in asked:
+                products[name] = self._of_output(asked.index(name), gates)
+            else:
+                products[name] = _product(layer.R[name], gates)
+        self.R = named(products)
 
-    def __call__(self, projected: Tensor, state: LayerState) -> LayerState:
-        """The new state from a projected input [B, G H]."""
-        x = GateBundle(projected.view(-1, *self.shape), self.gates)
-        return call_step(self.cell, x, state, self.R, self.p)
+    def _of_output(self, place: int, gates: tuple[str, ...]) -> Any:
+        """``R.name`` for a matrix of the joint product: the numbers are there already if ``rows`` is the last output.
+
+        Otherwise (a place that was come back to) they are worked out again, the same to the last bit.
+        """
+        shape = (-1, len(gates), self.shape[2])
+
+        def multiply(rows: Tensor) -> GateBundle:
+            output, parts = self._known
+            if output is not rows:
+                parts = self._multiply(rows)
+                self._known = (rows, parts)
+            return GateBundle(parts[place].view(shape), gates)
+
+        return multiply
+
+    def __call__(self, projected: Tensor, state: LayerState) -> tuple[LayerState, Tensor | None]:
+        """The new state from a projected input [B, G H]; with it what the output is upwards, if it leads there."""
+        new = call_step(self.cell, GateBundle(projected.view(self.shape), self.gates), state, self.R, self.p)
+        if not self.leads_up:
+            return new, None
+        output = new[self.out]
+        parts = self._multiply(output)
+        self._known = (output, parts)
+        return new, parts[-1]
 
 
 def _product(weight: Tensor, names: tuple[str, ...]) -> Any:
@@ -53,8 +89,37 @@ def _product(weight: Tensor, names: tuple[str, ...]) -> Any:
     return multiply
 
 
-def _projection(layer: Layer) -> Product:
-    return fixed_product(layer.W, ROWS, layer.b)
+def _joint_product(recurrent: list[Tensor], upward: tuple[Tensor, Tensor] | None) -> Any:
+    """Rows [B, H] to their products with each matrix, in one call; the upward one, with its bias, comes last."""
+    weights = recurrent if upward is None else [*recurrent, upward[0]]
+    if not weights:
+        return None
+    sizes = [len(weight) for weight in weights]
+    bias = None
+    if upward is not None:
+        bias = torch.cat([upward[1].new_zeros(sum(sizes[:-1])), upward[1]])
+    product = fixed_product(torch.cat(list(weights)), ROWS, bias)
+    return lambda rows: product(rows).split_with_sizes(sizes, 1)
+
+
+def _asked_of_output(layer: Layer) -> list[str]:
+    """The recurrent matrices that the cell multiplies with its output as it is, found by a step from its beginning."""
+    state = layer.initial_state(1)
+    output = state[output_name(layer.cell)]
+    found: list[str] = []
+
+    def spy(name: str, gates: tuple[str, ...]) -> Any:
+        def multiply(rows: Tensor) -> GateBundle:
+            if rows is output and name not in found:
+                found.append(name)
+            return GateBundle(rows.new_zeros(rows.shape[0], len(gates), layer.hidden_size), gates)
+
+        return multiply
+
+    R = named({name: spy(name, gates) for name, gates in layer.recurrent_gates.items()})
+    x = GateBundle(layer.b.detach().view(1, len(layer.gates), layer.hidden_size), layer.gates)
+    call_step(layer.cell, x, state, R, named({name: value.detach() for name, value in layer.p.items()}))
+    return found
 
 
 class Decoder:
@@ -69,33 +134,52 @@ class Decoder:
         self.config = model.config
         with torch.no_grad():
             blocks = [block for block in model.blocks if isinstance(block, Block)]
-            self._first = _LayerStep(blocks[0])
-            self._rest = [(_LayerStep(block), _projection(block.recurrent)) for block in blocks[1:]]
-            self._readout = fixed_product(model.readout.weight, ROWS, model.readout.bias)
+            self._steps: list[_LayerStep] = []
+            self._onward: list[Callable[[Tensor], Tensor] | None] = []
+            for number, block in enumerate(blocks):
+                above = blocks[number + 1] if number + 1 < len(blocks) else None
+                weight, bias, norm = model.readout.weight, model.readout.bias, model.final_norm
+                if above is not None:
+                    weight, bias, norm = above.recurrent.W, above.recurrent.b, above.norm
+                direct = norm is None and not block.residual
+                self._steps.append(_LayerStep(block, (weight, bias) if direct else None))
+                self._onward.append(None if direct else _onward(norm, weight, bias))
             first = blocks[0]
-            weight = model.embedding.weight
-            self._embedding = weight.detach() if first.residual else None
-            self._table = F.linear(first.before(weight), first.recurrent.W, first.recurrent.b)
+            embedding = model.embedding.weight
+            self._embedding = embedding.detach() if first.residual else None
+            self._table = F.linear(first.before(embedding), first.recurrent.W, first.recurrent.b)
 
     def initial_state(self, batch: int) -> State:
         """The state before any token."""
         with torch.no_grad():
             return self.model.initial_state(batch)
 
-    @torch.no_grad()
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits [B, V] after reading one token for each row, ``tokens`` [B], and the new state."""
-        first = self._first(self._table.index_select(0, tokens), state[0])
-        after: State = [first]
-        x = first[self._first.out]
-        if self._embedding is not None:
-            x = self._embedding.index_select(0, tokens) + x
-        for number, (step, project) in enumerate(self._rest, 1):
-            new = step(project(step.block.before(x)), state[number])
+        embedded = None if self._embedding is None else self._embedding.index_select(0, tokens)
+        return self._up(self._table.index_select(0, tokens), embedded, state)
+
+    def step_one(self, token: int, state: State) -> tuple[Tensor, State]:
+        """:meth:`step` for one row, without a tensor to hold its token."""
+        embedded = None if self._embedding is None else self._embedding[token : token + 1]
+        return self._up(self._table[token : token + 1], embedded, state)
+
+    def _up(self, above: Tensor | None, x: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """From the bottom up: ``above`` is what the next layer is given, projected; ``x`` what residual paths add to.
+
+        Nothing here asks for a gradient, so that none is recorded.
+        """
+        after: State = []
+        for step, onward, layer in zip(self._steps, self._onward, state, strict=True):
+            assert above is not None
+            new, above = step(above, layer)
             after.append(new)
-            x = x + new[step.out] if step.block.residual else new[step.out]
-        norm = self.model.final_norm
-        return self._readout(x if norm is None else norm(x)), after
+            output = new[step.out]
+            x = x + output if step.residual and x is not None else output
+            if onward is not None:
+                above = onward(x)
+        assert above is not None
+        return above, after
 
     @torch.no_grad()
     def run(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -121,3 +205,12 @@ class Decoder:
         finally:
             self.model.compute_dtype = dtype
             self.model.train(was_training)
+
+
+def _onward(norm: nn.LayerNorm | None, weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+    """What stands between a layer and the next where its bare output is not what that is given."""
+    product = fixed_product(weight, ROWS, bias)
+    if norm is None:
+        return product
+    shape, scale, offset, eps = list(norm.normalized_shape), norm.weight.detach(), norm.bias.detach(), norm.eps
+    return lambda x: product(F.layer_norm(x, shape, scale, offset, eps))

@@ -161,7 +161,7 @@ def call_step(cell: Cell, x: GateBundle, state: LayerState, R: Any, p: Any) -> L
     if not isinstance(new, dict) or new.keys() != state.keys():
         found = ", ".join(map(str, new)) if isinstance(new, dict) else type(new).__name__
         raise CelloquyError(f"cell {cell.label}: step must return the states {', '.join(state)}; it returned {found}")
-    shape = x._packed.shape[:-2] + x._packed.shape[-1:]
+    shape = next(iter(state.values())).shape
     for name, value in new.items():
         if not isinstance(value, Tensor) or value.shape != shape:
             got = str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

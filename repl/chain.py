@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plugins.sampler import TEMPERATURE_ORDER, Sampler, Stream
-from repl.sampling import Array, draw, temper
+from repl.sampling import SAFE_TEMPERATURE, Array, draw, draw_one, temper
 from repl.sampling_options import effective_temperature
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Chain:
     def choose(self, raw: Array, stream: Stream, u: float) -> int:
         """The token for one row of logits [V], at ``u`` in [0, 1)."""
         if self._plain:
+            if self._temperature >= SAFE_TEMPERATURE:
+                return draw_one(raw, u, self._temperature, self._banned)
             return int(draw(self.logits(raw, (stream,)), u))
         return int(draw(self.logits(raw[None], (stream,))[0], u))
 
@@ -75,5 +77,5 @@ class Chain:
 
 def rows_of(logits: Tensor) -> Array:
     """Logits as an array, without a copy if they are on the CPU."""
-    array: Array = logits.numpy() if logits.device.type == "cpu" else logits.cpu().numpy()
+    array: Array = logits.numpy() if logits.is_cpu else logits.cpu().numpy()
     return array

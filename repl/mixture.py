@@ -69,6 +69,10 @@ class MixedDecoder:
         """As :meth:`cells.decoder.Decoder.step`."""
         return self._mixed(lambda decoder, part: decoder.step(tokens, part), state)
 
+    def step_one(self, token: int, state: State) -> tuple[Tensor, State]:
+        """As :meth:`cells.decoder.Decoder.step_one`."""
+        return self._mixed(lambda decoder, part: decoder.step_one(token, part), state)
+
     def run(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """As :meth:`cells.decoder.Decoder.run`."""
         return self._mixed(lambda decoder, part: decoder.run(tokens, part), state)

@@ -149,6 +149,25 @@ def draw(logits: Array, u: float | Array) -> NDArray[np.intp]:
     return tokens
 
 
+def draw_one(raw: Array, u: float, temperature: float, banned: Sequence[int] = ()) -> int:
+    """``draw(temper(ban(raw, banned), temperature), u)`` for one row [V] and a temperature of SAFE_TEMPERATURE or more.
+
+    The same numbers in half the time: this is what an ordinary token costs.
+    """
+    weights: Array = raw.astype(np.float64)
+    for token in banned:
+        weights[token] = -math.inf
+    top = np.maximum.reduce(weights)
+    if not math.isfinite(top):
+        return int(draw(temper(weights, temperature), u))
+    weights -= top
+    weights /= temperature
+    cumulative = np.add.accumulate(np.exp(weights, out=weights))
+    total = cumulative[-1]
+    token = int(cumulative.searchsorted(u * total, side="right"))
+    return token if token < len(cumulative) else int(cumulative.searchsorted(total))
+
+
 def surprises(logits: Array, tokens: ArrayLike) -> Array:
     """-log p(token), in nats, of one token [...] for each row of logits [..., V]."""
     shifted = shift(logits)

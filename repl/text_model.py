@@ -106,8 +106,11 @@ class TextModel:
         state, pending = position
         token = self.start if pending is None else pending
         with OneThread():
-            logits, state = self.decoder.step(torch.tensor((token,), device=self.device), state)
-        return self.rows(logits)[0], state
+            logits, state = self.decoder.step_one(token, state)
+        row: Array = rows_of(logits)[0]
+        if row[0] != row[0]:
+            self.rows(logits)
+        return row, state
 
     def rows(self, logits: Tensor) -> Array:
         """Logits [B, V] as an array. CelloquyError naming the cell if its state has turned into NaN."""

@@ -13,10 +13,12 @@ from hypothesis.extra.numpy import arrays
 from cells.errors import CelloquyError
 from repl.randomness import keyed_uniforms, stream_key, uniform
 from repl.sampling import (
+    SAFE_TEMPERATURE,
     Array,
     ban,
     distribution,
     draw,
+    draw_one,
     entropies,
     min_p,
     repetition_penalty,
@@ -181,3 +183,19 @@ def test_random_numbers_are_uniform_and_unrelated_between_streams() -> None:
 def test_seeds_of_any_size_differ() -> None:
     seeds = [0, 1, 2, 2**32, 2**64 - 1, 2**64, 2**64 + 1, 2**200]
     assert len({uniform(seed, 0, 0) for seed in seeds}) == len(seeds)
+
+
+@given(anything, st.floats(SAFE_TEMPERATURE, 1e300), numbers, st.sets(st.integers(0, 11), max_size=3))
+def test_the_short_way_draws_what_the_long_way_draws(
+    logits: Array, temperature: float, u: float, banned: set[int]
+) -> None:
+    banned = {token for token in banned if token < len(logits)}
+    before = logits.copy()
+    try:
+        expected = int(draw(temper(ban(logits, banned), temperature), u))
+    except CelloquyError:
+        with pytest.raises(CelloquyError):
+            draw_one(logits, u, temperature, sorted(banned))
+        return
+    assert draw_one(logits, u, temperature, sorted(banned)) == expected
+    assert np.array_equal(logits, before)
