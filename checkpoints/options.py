@@ -182,6 +182,7 @@ TRAIN_OPTIONS = OptionSet(
             metavar="FILE.toml",
         ),
         Option("sample-every", int, 0, "Steps between sample texts, 0 for none.", minimum=0),
+        Option("tensorboard", str, None, "Also write the figures for TensorBoard into this folder.", metavar="DIR"),
         Option("prompt", str, (), "Beginning of a sample text (repeatable).", multiple=True, metavar="TEXT"),
         Option("cell-option", str, (), "Option of the cell (repeatable).", multiple=True, metavar="KEY=VALUE"),
     )
@@ -246,6 +247,7 @@ class TrainOptions:
     start_from: str | None
     recipe: str | None
     sample_every: int
+    tensorboard: str | None
     prompt: tuple[str, ...]
     cell_option: tuple[str, ...]
 
@@ -278,6 +280,7 @@ class TrainOptions:
             "start_from",
             "prompt",
             "sample_every",
+            "tensorboard",
             "allow_changed_corpus",
         )
         values = {key: value for key, value in vars(self).items() if key not in left_out and value is not None}

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -16,7 +17,9 @@ from checkpoints.files import file_errors
 class RunLog:
     """Appends events. :meth:`position` is the place of a save; opening at a place forgets what came after it."""
 
-    def __init__(self, path: Path, position: int = 0) -> None:
+    def __init__(self, path: Path, position: int = 0, also: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+        """``also`` is told of every event that is written."""
+        self._also = also
         with file_errors(path, "written"):
             self._file: IO[bytes] = open(path, "r+b" if position and path.exists() else "wb")  # noqa: SIM115
             self._file.seek(0, os.SEEK_END)
@@ -30,6 +33,8 @@ class RunLog:
         with file_errors(self.path, "written"):
             self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n")
             self._file.flush()
+        if self._also is not None:
+            self._also(record)
         return record
 
     def position(self) -> int:

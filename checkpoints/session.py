@@ -22,6 +22,7 @@ from checkpoints.batches import BatchSize, SequentialBatches, Tokens, fitting_ba
 from checkpoints.corpus import Corpus, read_corpus
 from checkpoints.device import choose_device, choose_precision
 from checkpoints.dialog import Template, read_dialogues
+from checkpoints.event_file import EventFile
 from checkpoints.files import make_folder
 from checkpoints.header import Header
 from checkpoints.interrupt import Interrupted
@@ -272,7 +273,7 @@ class TrainingSession:
             self.reporter.note(f"the earlier {run.name} is kept as {writer.aside}")
         self.reporter.start(run.name, _description(model, text, machine))
         place = run.resume.run.log_bytes if run.resume else 0
-        with RunLog(run.folder / "log.jsonl", place) if self.ranks.first else NoLog() as log:
+        with self._log(run, place) as log:
             batches = _batches(run.options, text.train, size, self.ranks.rows(size.batch))
             validation, training_text = self._evaluated(run.options, text)
             parts = Parts(
@@ -306,6 +307,14 @@ class TrainingSession:
             characters = len(self.corpus.text) - text.validation_characters
             training_text = Validation(text.train, characters, "train_text")
         return validation, training_text
+
+    def _log(self, run: CellRun, place: int) -> RunLog | NoLog:
+        """``log.jsonl``, and TensorBoard's file if that is asked for; only one process of several keeps them."""
+        if not self.ranks.first:
+            return NoLog()
+        folder = run.options.tensorboard
+        events = EventFile(Path(folder) / run.name) if folder else None
+        return RunLog(run.folder / "log.jsonl", place, events.log if events else None)
 
     def _template(self, run: CellRun) -> dict[str, Any] | None:
         """How dialogues stand in the text that the model learned: its own way, or that of what it started from."""

@@ -88,6 +88,7 @@ _NOT_COMPARED = (
     "from",
     "recipe",
     "sample_every",
+    "tensorboard",
     "cell_option",
 )
 """Options of ``celloquy train`` that have no place where every cell is trained from nothing in the same way."""
