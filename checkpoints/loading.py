@@ -12,6 +12,7 @@ from torch import Tensor
 from cells.cell import Cell
 from cells.errors import CelloquyError, UsageError
 from cells.model import LanguageModel, ModelConfig
+from checkpoints.card import card
 from checkpoints.files import load_tensors
 from checkpoints.finding import find
 from checkpoints.header import Header, read_header
@@ -39,6 +40,10 @@ class Loaded:
     def name(self) -> str:
         """``family.cell``, as the file is named."""
         return self.path.name.removesuffix(".safetensors")
+
+    def _repr_html_(self) -> str:
+        """The checkpoint's card: what a notebook shows."""
+        return card(self.path, self.header)
 
 
 def load_checkpoint(

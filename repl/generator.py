@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cells.errors import CelloquyError, UsageError
 from repl.batch import Continuation, Job, continue_all
 from repl.chain import Chain
+from repl.notebook import TextStream
 from repl.piece import Piece
 from repl.randomness import Randomness, random_seed
 from repl.reading import Passage, Reading
@@ -109,6 +110,10 @@ class Writer:
         if key == "seed":
             self.randomness = Randomness(self._wanted_seed())
 
+    def _repr_html_(self) -> str:
+        """The checkpoint's card: what a notebook shows."""
+        return self.loaded._repr_html_()
+
     # ------------------------------------------------------------------ writing
 
     def feed(self, text: str) -> list[str]:
@@ -144,13 +149,14 @@ class Writer:
         stop: Sequence[str] = (),
         seed: int | None = None,
         **sampling: Any,
-    ) -> Iterator[Piece]:
+    ) -> TextStream:
         """Read ``prompt``, then yield ``length`` tokens' text piece by piece (None: without end).
 
         Goes on from where the text stands; :meth:`reset` begins anew. Ends before a ``stop`` text, of which nothing is
         shown and nothing stays in the transcript; the last piece has ``finish``. ``seed`` starts the random numbers
         again; without it they go on. Sampling options given here hold for this stream; ``settings`` may still be
-        changed while it runs. Raises UsageError for a value that an option cannot have, at once.
+        changed while it runs. Raises UsageError for a value that an option cannot have, at once. A notebook shows the
+        stream live, coloured by surprise.
         """
         stops = check_stops(stop)
         _check_length(length)
@@ -158,7 +164,7 @@ class Writer:
         self.settings.merged(given)
         if seed is not None:
             seed = self.settings.options["seed"].validate(seed)
-        return self._stream(prompt, length, stops, seed, given)
+        return TextStream(prompt, self._stream(prompt, length, stops, seed, given))
 
     def _stream(
         self, prompt: str, length: int | None, stops: tuple[str, ...], seed: int | None, given: Mapping[str, Any]

@@ -13,10 +13,13 @@ _FROM_DARK = 4
 """Steps that take white letters."""
 BITS_A_STEP = 1.0
 
-STYLES = {
-    f"heat-{step}": f"bg:{background} {'#ffffff' if step < _FROM_DARK else '#000000'}"
-    for step, background in enumerate(_BACKGROUNDS)
-}
+
+def colours(step: int) -> tuple[str, str]:
+    """The background of a step and the colour of letters on it."""
+    return _BACKGROUNDS[step], "#ffffff" if step < _FROM_DARK else "#000000"
+
+
+STYLES = {f"heat-{step}": "bg:{} {}".format(*colours(step)) for step in range(len(_BACKGROUNDS))}
 
 
 def step_of(nats: float) -> int:
