@@ -38,7 +38,7 @@ def row(path: Path, title: str, options: str, without: float) -> list[str]:
     return [title, f"`{options}`" if options else "", *figures]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Train each row in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, default=DATA / "tinyshakespeare.txt")
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--prefix", default="")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="Put the table between its marks in this page.")
     parser.add_argument("train_options", nargs="*")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     rows, without = [], float("nan")
     with tempfile.TemporaryDirectory() as folder:
         out = asked.keep or Path(folder)
