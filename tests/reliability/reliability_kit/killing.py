@@ -26,14 +26,14 @@ def check_redone(folder: Path, before: int, saved: int) -> None:
     assert done == list(range(saved + 1, saved + 1 + len(done)))
 
 
-def kill_often(nursery: Nursery, job: dict[str, Any], cell: str, kills: int, chance: random.Random, span: float) -> int:
+def kill_often(nursery: Nursery, job: dict[str, Any], cell: str, kills: int, chance: random.Random) -> int:
     """Kill and resume a run, ``kills`` times at most, then let it end; how often it was killed in fact."""
     folder, killed = Path(job["folder"]), 0
     while True:
         before = len(tiny.steps_done(folder))
         child, saved = go_on(nursery, job, cell)
         if killed < kills:
-            time.sleep(chance.uniform(0.0, span))
+            wait_for_moment(folder, before, saved, chance)
             child.kill()
         status = child.wait()
         check_redone(folder, before, saved)
@@ -43,9 +43,18 @@ def kill_often(nursery: Nursery, job: dict[str, Any], cell: str, kills: int, cha
         killed += 1
 
 
+def wait_for_moment(folder: Path, before: int, saved: int, chance: random.Random) -> None:
+    """A random moment of a run: so many steps on, and a little; told by its steps, for a clock knows nothing of load."""
+    steps, end = chance.randrange(min(30, tiny.STEPS - saved) + 1), time.monotonic() + 60
+    while len(tiny.steps_done(folder)) < before + steps:
+        assert time.monotonic() < end, "the run does not get on"
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0.0, 0.02 if steps else 0.3))  # 0: it is being loaded
+
+
 def random_kills(
     nursery: Nursery,
-    undisturbed: dict[str, tuple[tiny.Outcome, float]],
+    undisturbed: dict[str, tiny.Outcome],
     ledger: Ledger,
     folder: Path,
     seed: int,
@@ -54,22 +63,21 @@ def random_kills(
     """One run, killed at ``kills`` random moments; how many came before its end."""
     chance = random.Random(seed)
     cell = chance.choice(sorted(undisturbed))
-    wanted, seconds = undisturbed[cell]
-    killed = kill_often(nursery, tiny.job(folder, cell), cell, kills, chance, 0.5 * seconds)
+    killed = kill_often(nursery, tiny.job(folder, cell), cell, kills, chance)
     with ledger.attempt("kill -9 at a random moment, resumed: the same bits as without", killed):
-        assert tiny.outcome(folder, cell) == wanted
+        assert tiny.outcome(folder, cell) == undisturbed[cell]
         assert not list(folder.glob("out/**/.*")), "something temporary was left"
     return killed
 
 
 def die_and_go_on(
-    nursery: Nursery, undisturbed: dict[str, tuple[tiny.Outcome, float]], ledger: Ledger, folder: Path, place: int
+    nursery: Nursery, undisturbed: dict[str, tiny.Outcome], ledger: Ledger, folder: Path, place: int
 ) -> None:
     """Kill a run as it touches a file for the n-th time, then resume it."""
     with ledger.attempt("kill -9 in the middle of a save or a line of the log: the same bits as without"):
         job = tiny.job(folder)
         status, said = nursery.run({**job, "die_at": place})
         assert status == KILLED, said
-        assert kill_often(nursery, job, "lstm", 0, random.Random(), 0) == 0
-        assert tiny.outcome(folder) == undisturbed["lstm"][0]
+        assert kill_often(nursery, job, "lstm", 0, random.Random()) == 0
+        assert tiny.outcome(folder) == undisturbed["lstm"]
         assert not list(folder.glob("out/**/.*")), "something temporary was left"
