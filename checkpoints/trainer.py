@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from cells.errors import CelloquyError
+from cells.loss import mean_loss
 from cells.model import LanguageModel
 from cells.regularise import Regularisation, lock_dropout
 from cells.state import State, detach, state_from_tensors, state_tensors, to
@@ -176,8 +176,7 @@ class Trainer:
         outputs: list[Tensor] = []
         with self.regularisation.masked(self.model):
             hidden, state = self.model.hidden(inputs, start, outputs)
-            logits = self.model.read(hidden)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        loss = mean_loss(self.model, hidden, targets)
         return loss, self.regularisation.penalty(hidden, outputs[-1]), state
 
     # ------------------------------------------------------------------ log, validation, samples

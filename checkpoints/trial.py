@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch.nn import functional as F
 
+from cells.loss import mean_loss
 from cells.model import LanguageModel
 
 
@@ -21,8 +21,8 @@ def gradient_trial(model: LanguageModel, dtype: torch.dtype | None, batch: int, 
         model.train()
         try:
             with torch.random.fork_rng():
-                logits, _ = model(tokens)
-                loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten())
+                hidden, _ = model.hidden(tokens, model.initial_state(batch))
+                loss = mean_loss(model, hidden, tokens)
                 loss.backward()  # type: ignore[no-untyped-call]
         finally:
             model.zero_grad(set_to_none=True)

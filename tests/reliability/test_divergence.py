@@ -62,7 +62,7 @@ def test_a_run_that_shall_stop_at_nan_stops_and_keeps_its_checkpoint(
 def test_a_run_that_always_diverges_gives_up_and_keeps_its_checkpoint(
     nursery: Nursery, ledger: Ledger, tmp_path: Path
 ) -> None:
-    with ledger.attempt("a run that diverges again and again gives up with one line, the good checkpoint untouched"):
+    with ledger.attempt("a run that diverges again and again: given up with one line, the good checkpoint untouched"):
         good = tiny.job(tmp_path)
         assert nursery.run(good)[0] == 0
         status, said = nursery.run({**tiny.resumed(tiny.job(tmp_path, steps=300)), "poison_always": True})

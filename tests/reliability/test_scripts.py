@@ -16,7 +16,7 @@ import pytest
 from reliability_kit.children import ROOT
 from reliability_kit.ledger import Ledger
 
-PROMISE = "scripts: closed pipes, no home, any locale, no standard output: the promised text and status"
+PROMISE = "scripts with closed pipes, no home, any locale, no standard output: the promised text and status"
 GENERATE = ("generate", "tiny.lstm", "-p", "the ☃", "-n", "8", "--seed", "1")
 
 
@@ -179,7 +179,7 @@ def prompts_by_lines(folder: Path, count: int, length: int) -> tuple[int, int]:
 def test_thousands_of_prompts_by_lines_take_no_more_memory_than_a_few(
     speaker: Path, ledger: Ledger, count: int
 ) -> None:
-    with ledger.attempt("prompts by --lines, in order, with constant memory", count):
+    with ledger.attempt("thousands of prompts by --lines: all answered, in order, in constant memory", count):
         _, few = prompts_by_lines(speaker, 100, 2)
         done, many = prompts_by_lines(speaker, count, 2)
         assert done == count

@@ -96,7 +96,7 @@ def test_the_second_run_of_a_name_is_refused_with_who_holds_it(
 
 
 def test_the_lock_of_a_killed_run_is_taken_over(nursery: Nursery, ledger: Ledger, tmp_path: Path) -> None:
-    with ledger.attempt("the lock of a dead run is taken over"):
+    with ledger.attempt("the lock of a dead run: taken over"):
         job = tiny.job(tmp_path, steps=20)
         child = held(nursery, tmp_path, job, 2)
         child.kill()

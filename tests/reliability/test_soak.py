@@ -25,8 +25,8 @@ ROUND = 15.0
 """Seconds of torment between two looks at whether anything was lost."""
 GROWTH = 60.0
 """Megabytes that a REPL may grow after its first round: fragments and caches, while texts come and go."""
-ALIVE = "soak: seconds of the REPL under random keys, commands, pastes, signals and sizes: alive and no larger"
-WHOLE = "soak: texts written between, with knobs, pauses and lists: every character on the terminal and in the file"
+ALIVE = "soak, seconds of random keys, commands, pastes, signals and sizes: alive, the text kept, no larger"
+WHOLE = "soak, a text written while knobs turn, lists open and it pauses: all of it on the terminal"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")

@@ -74,7 +74,7 @@ def die_and_go_on(
     nursery: Nursery, undisturbed: dict[str, tiny.Outcome], ledger: Ledger, folder: Path, place: int
 ) -> None:
     """Kill a run as it touches a file for the n-th time, then resume it."""
-    with ledger.attempt("kill -9 in the middle of a save or a line of the log: the same bits as without"):
+    with ledger.attempt("kill -9 at a chosen place of a save or of a line of the log: the same bits as without"):
         job = tiny.job(folder)
         status, said = nursery.run({**job, "die_at": place})
         assert status == KILLED, said
