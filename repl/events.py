@@ -26,12 +26,14 @@ class Text:
 class Note:
     """Lines about the session rather than of it. ``kind``: ``note``, ``warning``, ``error``, ``echo`` (of a command).
 
-    ``aside``: text is being written, and goes on in the row where it stands.
+    ``aside``: text is being written, and goes on in the row where it stands. ``indent``: blanks before the further
+    rows of a line that one row cannot hold.
     """
 
     text: str
     kind: str = "note"
     aside: bool = False
+    indent: int = 2
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,10 @@ class Meter:
         return sum(self.surprises) / len(self.surprises) if self.surprises else None
 
 
-def sparkline(bits: Iterable[float]) -> str:
-    """A bar for each value: the lowest for no surprise at all, the highest for eight bits and more."""
-    return "".join(_BARS[_level(value, len(_BARS))] for value in bits)
+def sparkline(bits: Iterable[float], full: float = FULL_SCALE) -> str:
+    """A bar for each value: the lowest for no surprise at all, the highest for ``full`` bits and more."""
+    return "".join(_BARS[_level(value / full, len(_BARS))] for value in bits)
 
 
-def _level(value: float, levels: int) -> int:
-    return max(0, int(value / FULL_SCALE * levels)) if value < FULL_SCALE else levels - 1
+def _level(share: float, levels: int) -> int:
+    return max(0, int(share * levels)) if share < 1 else levels - 1

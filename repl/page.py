@@ -11,11 +11,12 @@ from repl.wrap import Row, Rows, wrap, wrap_words
 
 
 class Page:
-    """The text as rows of a terminal. :attr:`heat` is the colouring for what comes next."""
+    """The text as rows of a terminal. :attr:`heat` is the colouring for what comes next, a colour for so many bits."""
 
     def __init__(self, columns: int) -> None:
         self.rows = Rows(columns)
         self.heat = "off"
+        self.heat_bits = 1
 
     @property
     def tail(self) -> Row:
@@ -27,11 +28,11 @@ class Page:
         finished: list[Row] = []
         for event in events:
             if isinstance(event, Text):
-                style = "class:given" if event.given else heat_style(self.heat, event)
+                style = "class:given" if event.given else heat_style(self.heat, event, self.heat_bits)
                 finished += self.rows.add(style, event.text if event.shown is None else event.shown)
             elif isinstance(event, Note):
                 finished += [] if event.aside else self.rows.flush()
-                finished += wrap_words(f"class:{event.kind}", event.text, self.rows.columns, indent="  ")
+                finished += wrap_words(f"class:{event.kind}", event.text, self.rows.columns, " " * event.indent)
             elif isinstance(event, Break):
                 finished += self.rows.flush()
             elif isinstance(event, Table):

@@ -25,6 +25,7 @@ from repl.compare_view import columns_as_rows
 from repl.completion import SlashCompleter
 from repl.events import Outbox
 from repl.heat import legend
+from repl.input_line import ShowHostile
 from repl.look import STYLE
 from repl.page import Page, rows_after_reflow
 from repl.status import activity, fit, segments
@@ -100,7 +101,12 @@ class Screen:
 
     def _layout(self) -> Layout:
         entry = Window(
-            BufferControl(self.buffer, search_buffer_control=self.search.control, preview_search=True),
+            BufferControl(
+                self.buffer,
+                input_processors=[ShowHostile()],
+                search_buffer_control=self.search.control,
+                preview_search=True,
+            ),
             height=Dimension(min=1, max=INPUT_ROWS),
             wrap_lines=True,
             dont_extend_height=True,
@@ -130,7 +136,7 @@ class Screen:
         return fit(segments(self.session, self._doing, unicode=self._unicode), self.columns)
 
     def _legend(self) -> Row:
-        return legend(self.page.heat)
+        return legend(self.page.heat, self.page.heat_bits)
 
     def _comparison(self) -> list[Row]:
         comparison = self.session.comparison if self.session is not None else None
@@ -143,11 +149,12 @@ class Screen:
         if self.session is None or self.chosen_knob is None:
             return []
         knobs = list(self.session.knobs)
-        width = max(len(knob.title) for knob in knobs)
+        width, values = max(len(knob.title) for knob in knobs), max(len(knob.value) for knob in knobs)
         rows: list[Row] = []
         for number, knob in enumerate(knobs):
             style = "class:knob.chosen" if number == self.chosen_knob else "class:knob"
-            rows.append([(style, f" {knob.title:<{width}}  {knob.value} "), ("class:dim", f" {knob.description}")])
+            shown = f" {knob.title:<{width}}  {knob.value:<{values}} "
+            rows.append([(style, shown), ("class:dim", f" {knob.description}")])
         room = max(1, self.output.get_size().rows - 5)
         start = max(0, min(self.chosen_knob - room // 2, len(rows) - room))
         return [*rows[start : start + room], [("class:dim", "Up/Down choose, Left/Right turn, F2 or Esc close")]]
@@ -176,7 +183,7 @@ class Screen:
         """Take what has come, commit the finished rows to the scrollback, draw the rest again."""
         events = self.outbox.drain()
         if self.session is not None:
-            self.page.heat = self.session.heat
+            self.page.heat, self.page.heat_bits = self.session.heat, self.session.heat_bits
             doing = activity(self.session)
             if doing not in AT_REST or (self.worker.idle and self.outbox.empty):
                 self._doing = doing  # who reads "ready" may rely on it: all is done, and its text is shown

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cells.errors import CelloquyError
 from repl.chat import SPEAKERS, Chat, likeliest_speakers, template_of
 from repl.events import Break, Note, Sink, Text
+from repl.heat import bits_a_step
 from repl.knobs import Knobs
 from repl.meter import Meter
 from repl.session_knobs import session_knobs
@@ -96,9 +97,15 @@ class Session:
         """Characters in the transcript."""
         return self.writer.character_count
 
-    def say(self, text: str, kind: str = "note") -> None:
-        """Tell the person something that is no part of the text."""
-        self.out(Note(text, kind, aside=self.live))
+    @property
+    def heat_bits(self) -> int:
+        """Bits that a colour of ``/heat`` stands for: more where there are thousands of characters."""
+        tokenizer = self.writer.loaded.tokenizer
+        return bits_a_step(tokenizer.vocabulary_size) if tokenizer.kind == "char" else 1
+
+    def say(self, text: str, kind: str = "note", indent: int = 2) -> None:
+        """Tell the person something that is no part of the text; ``indent`` as in :class:`repl.events.Note`."""
+        self.out(Note(text, kind, aside=self.live, indent=indent))
 
     def step(self) -> None:
         """One token of whatever is being written."""

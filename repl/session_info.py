@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from checkpoints.header import Header
     from repl.session import Session
 
+NAMES = 12
+"""Cells that the names of the values take."""
+
 
 def session_info(session: Session) -> str:
     """Lines of name and value."""
@@ -30,7 +33,7 @@ def session_info(session: Session) -> str:
     ]
     if session.meter.bits is not None:
         rows.append(("surprise", f"{session.meter.bits:.2f} bits a token over the last {len(session.meter.surprises)}"))
-    return "\n".join(f"{name:<10}  {one_line(value)}" for name, value in rows)
+    return "\n".join(f"{name:<{NAMES}}{one_line(value)}" for name, value in rows)
 
 
 def _validation(header: Header) -> str:

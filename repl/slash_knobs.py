@@ -107,7 +107,7 @@ def _setting_names(session: Session) -> list[str]:
 def _set(session: Session, argument: str) -> None:
     name, _, value = argument.partition(" ")
     if not name:
-        session.say(_all_settings(session))
+        _say_all_settings(session)
     elif name in ("length", "speed", "heat"):
         {"length": _length, "speed": _speed, "heat": _heat}[name](session, value.strip())
     else:
@@ -115,11 +115,12 @@ def _set(session: Session, argument: str) -> None:
         _option_action(option)(session, value.strip())
 
 
-def _all_settings(session: Session) -> str:
+def _say_all_settings(session: Session) -> None:
     options = session.writer.settings.options
     rows = [(option.name, _shown(session, option), option.help) for option in options]
     rows += [
         (knob.name, knob.value, knob.description) for knob in session.knobs if knob.name not in session.writer.settings
     ]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "\n".join(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {text}" for name, value, text in rows)
+    lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {text}" for name, value, text in rows]
+    session.say("\n".join(lines), indent=sum(widths) + 4)

@@ -53,9 +53,9 @@ def add_model_commands(commands: Commands) -> None:
 
     @commands.declare("info", MODEL, "What is known about the checkpoint and this session.")
     def info(session: Session, argument: str) -> None:
-        from repl.session_info import session_info
+        from repl.session_info import NAMES, session_info
 
-        session.say(session_info(session))
+        session.say(session_info(session), indent=NAMES)
 
 
 def add_chat_commands(commands: Commands) -> None:
@@ -111,7 +111,8 @@ def add_program_commands(commands: Commands) -> None:
         if not argument:
             raise UsageError("/save needs a file name, for example /save play.json")
         path = save_session(session, argument)
-        marks = f", {len(session.marks)} marks" if session.marks else ""
+        count = len(session.marks)
+        marks = f", {count} mark{'' if count == 1 else 's'}" if count else ""
         session.say(f"saved {session.size:,} characters{marks} to {path}")
 
     @commands.declare("open FILE", KEEPING, "Go on with a saved session exactly where it was.")

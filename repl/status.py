@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.utils import get_cwidth
 
 from repl.knobs import OptionKnob
-from repl.meter import sparkline
+from repl.meter import FULL_SCALE, sparkline
+from repl.visible import one_line
 from repl.wrap import Row, cut
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Segment:
     rank: int
     style: str
     text: str
+    least: int = 0
+    """Cells to which it may be shortened, from its beginning, before anything is left out; 0: it may not."""
 
 
 def activity(session: Session) -> str:
@@ -53,20 +56,34 @@ def segments(session: Session, doing: str, *, unicode: bool = True) -> list[Segm
     parts.append(Segment(3, "class:status", f"{session.meter.rate:,.0f} tok/s"))
     parts.append(Segment(1, f"class:status.{doing}", doing))
     if unicode and session.meter.surprises:
-        parts.append(Segment(8, "class:status.spark", sparkline(list(session.meter.surprises))))
+        parts.append(Segment(8, "class:status.spark", _spark(session), least=4))
     return parts
+
+
+def _spark(session: Session) -> str:
+    return sparkline(session.meter.surprises, FULL_SCALE * session.heat_bits)
 
 
 def fit(parts: list[Segment], columns: int) -> Row:
     """The parts that fit, the least needed left out first."""
     kept = list(parts)
-    while len(kept) > 1 and _width(kept) > columns:
+    while len(kept) > 1 and _width(kept) - sum(_spare(segment) for segment in kept) > columns:
         kept.remove(max(kept, key=lambda segment: segment.rank))
+    kept = [_shortened(segment, _width(kept) - columns) for segment in kept]
     row: Row = []
     for number, segment in enumerate(kept):
         row += [("class:status", GAP)] if number else []
-        row.append((segment.style, cut(segment.text, columns)))
+        row.append((segment.style, cut(one_line(segment.text), columns)))
     return row
+
+
+def _spare(segment: Segment) -> int:
+    """Cells by which a segment may be shortened; only those that may have one cell a character."""
+    return max(0, len(segment.text) - segment.least) if segment.least else 0
+
+
+def _shortened(segment: Segment, excess: int) -> Segment:
+    return replace(segment, text=segment.text[min(max(0, excess), _spare(segment)) :])
 
 
 def _width(parts: list[Segment]) -> int:

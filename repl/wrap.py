@@ -127,18 +127,37 @@ def wrap(fragments: Iterable[Fragment], columns: int) -> list[Row]:
 
 
 def wrap_words(style: str, text: str, columns: int, indent: str = "") -> list[Row]:
-    """A note as rows broken between words where it can be; ``indent`` stands before all but a line's first row."""
+    """A note as rows broken between words where it can be; ``indent`` stands before all but a line's first row.
+
+    A word that no row can hold, such as a path, is broken after a slash, or wherever the row is full.
+    """
+    indent = indent if len(indent) < columns // 2 else ""
     rows: list[Row] = []
     for line in text.split("\n"):
         row = ""
         for word in re.findall(r"\s*\S+\s*$|\s*\S+", line) or [""]:
-            if row.strip() and get_cwidth(row + word.rstrip()) > columns:
-                rows += wrap([(style, row)], columns)
-                row = indent + word.strip()
-            else:
-                row += word
+            row += word
+            start = len(row) - len(word.lstrip())
+            while get_cwidth(row.rstrip()) > columns:
+                fits = _fitting(row, columns, start, len(indent))
+                if not fits:
+                    break
+                rows += wrap([(style, row[:fits].rstrip())], columns)
+                row, start = indent + row[fits:].lstrip(), len(indent)
         rows += wrap([(style, row.rstrip())], columns)
     return rows
+
+
+def _fitting(row: str, columns: int, word: int, indent: int) -> int:
+    """How many characters of a row that is too wide stay in it, when its last word begins at ``word``."""
+    whole_row = indent + get_cwidth(row[word:].rstrip()) <= columns
+    if row[:word].strip() and whole_row:
+        return word
+    fits = next(n for n in range(len(row), -1, -1) if get_cwidth(row[:n]) <= columns)
+    slash = row.rfind("/", word + 1, fits)
+    if slash >= 0:
+        return slash + 1
+    return fits if row[:fits].strip() else 0
 
 
 def cut(text: str, columns: int) -> str:

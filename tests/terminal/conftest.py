@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,22 +72,34 @@ def environment(place: Path) -> dict[str, str]:
 def open_repl(place: Path, environment: dict[str, str], nest: Nest) -> Iterator[Open]:
     """``open_repl("tiny", "-n", "0")``: the program on a pseudo-terminal, ready for the first line.
 
-    With ``real`` it is started as a command of its own, else forked.
+    With ``real`` it is started as a command of its own, with ``shell`` from a shell with job control; else forked.
     """
     opened: list[Terminal] = []
 
     def start(
-        *arguments: str, columns: int = 80, rows: int = 24, ready: bool = True, real: bool = False, **env: Any
+        *arguments: str,
+        columns: int = 80,
+        rows: int = 24,
+        ready: bool = True,
+        real: bool = False,
+        shell: bool = False,
+        **env: Any,
     ) -> Terminal:
         seed = () if "--seed" in arguments or "--continue" in arguments else ("--seed", "1")
         words, whole = ["repl", *arguments, *seed], {**environment, **env}
         process: Process
-        if real:
+        if shell:
+            bash = ["bash", "--norc", "--noprofile", "-i"]
+            process = RealProcess(words, {**whole, "PS1": "$ "}, place, columns, rows, shell=bash)
+        elif real:
             process = RealProcess(words, whole, place, columns, rows)
         else:
             process = ForkedProcess(nest, words, whole, place, columns, rows)
         terminal = Terminal(process, columns, rows)
         opened.append(terminal)
+        if shell:
+            terminal.wait(lambda: terminal.status == "$")
+            terminal.line(shlex.join([sys.executable, "-m", "celloquy", *words]))
         if ready:
             terminal.wait(lambda: "ready" in terminal.status)
         return terminal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from prompt_toolkit.utils import get_cwidth
 from terminal_kit.talk import Talk
 
 from plugins.options import Option
-from repl.heat import step_of
+from repl.events import Text
+from repl.heat import bits_a_step, heat_style, legend, step_of
 from repl.knobs import OptionKnob
 from repl.meter import Meter, sparkline
 from repl.status import Segment, activity, fit, segments
@@ -108,6 +110,22 @@ def test_the_status_line_fits_and_keeps_the_temperature_longest(columns: int) ->
         assert "T 0.80" in shown
     if columns >= 13:
         assert "ready" in shown
+
+
+def test_the_sparkline_gets_shorter_before_anything_is_left_out() -> None:
+    parts = [Segment(0, "", "T 0.80"), Segment(5, "", "seed 1"), Segment(8, "", "▁▂▃▄▅▆▇█", least=4)]
+    assert text_of(fit(parts, 80)) == "T 0.80  seed 1  ▁▂▃▄▅▆▇█"
+    assert text_of(fit(parts, 21)) == "T 0.80  seed 1  ▄▅▆▇█"
+    assert text_of(fit(parts, 20)) == "T 0.80  seed 1  ▅▆▇█"
+    assert text_of(fit(parts, 19)) == "T 0.80  seed 1"
+
+
+def test_thousands_of_characters_have_a_wider_scale_of_surprise(here: object) -> None:
+    assert [bits_a_step(count) for count in (2, 85, 256, 257, 5391, 65536, 65537)] == [1, 1, 1, 2, 2, 2, 3]
+    assert step_of(9 * math.log(2)) == 7
+    assert step_of(9 * math.log(2), 2) == 4
+    assert "surprise  0  2  4  6  8  10  12  14+ " in text_of(legend("surprise", 2))
+    assert heat_style("surprise", Text("the ", surprise=14 * math.log(2))) == "class:heat-3"
 
 
 def test_the_meter_counts_tokens_a_second_and_not_the_pauses() -> None:

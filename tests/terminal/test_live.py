@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 
-from terminal_kit.harness import CTRL_C, CTRL_D, CTRL_UP, DOWN, ENTER, ESC, LEFT, RIGHT, SPACE, UP, Terminal
+import pytest
+from terminal_kit.harness import (
+    CTRL_C,
+    CTRL_D,
+    CTRL_DOWN,
+    CTRL_UP,
+    CTRL_Z,
+    DOWN,
+    ENTER,
+    ESC,
+    LEFT,
+    RIGHT,
+    SPACE,
+    UP,
+    Terminal,
+)
 
 Open = Callable[..., Terminal]
 
@@ -114,4 +130,38 @@ def test_ctrl_c_stops_and_at_an_empty_prompt_says_how_to_leave(open_repl: Open) 
     terminal.wait("Ctrl-D or /quit leaves")
     terminal.send(CTRL_C * 100)
     terminal.line("/quit")
+    assert terminal.leave() == 0
+
+
+def test_ctrl_up_and_down_turn_the_temperature_whatever_is_typed(open_repl: Open) -> None:
+    terminal = open_repl("tiny", "-n", "0")
+    terminal.send("half a line")
+    terminal.wait("› half a line")
+    terminal.send(CTRL_UP, CTRL_UP, CTRL_DOWN)
+    terminal.wait("T 0.85")
+    assert "› half a line" in terminal.text
+    terminal.send(CTRL_C)
+    terminal.line("A")
+    terminal.wait(lambda: "streaming" in terminal.status)
+    terminal.send("xyz", CTRL_DOWN, CTRL_DOWN)
+    terminal.wait("T 0.75")
+    terminal.wait("› xyz")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="a shell with job control suspends")
+def test_ctrl_z_suspends_and_fg_goes_on_where_it_stood(open_repl: Open) -> None:
+    terminal = open_repl("tiny", "-n", "0", "--seed", "1", shell=True)
+    terminal.line("ROMEO:")
+    terminal.wait(streamed(terminal, 200))
+    terminal.send(CTRL_Z)
+    terminal.wait(lambda: re.search(r"Stopped", terminal.text))
+    terminal.line("echo $((6 * 7))")
+    terminal.wait("\n42\n")
+    assert "tok/s" not in terminal.text
+    terminal.line("fg")
+    terminal.wait(lambda: "streaming" in terminal.status)
+    terminal.wait(streamed(terminal, 200))
+    terminal.send(CTRL_D)
+    terminal.wait(lambda: terminal.status == "$")
+    terminal.line("exit $?")
     assert terminal.leave() == 0

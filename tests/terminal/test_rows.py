@@ -105,11 +105,27 @@ def test_combining_marks_take_no_room_and_emoji_take_two() -> None:
     assert plain(rows.tail) == "😀"
 
 
-@given(st.text(st.sampled_from("ab c日\n"), max_size=60), st.integers(4, 30))
-def test_notes_break_between_words_and_lose_none(text: str, columns: int) -> None:
-    rows = [plain(row) for row in wrap_words("", text, columns)]
+@given(st.text(st.sampled_from("ab c日/\n"), max_size=60), st.integers(4, 30), st.integers(0, 20))
+def test_notes_break_between_words_and_lose_none(text: str, columns: int, indent: int) -> None:
+    rows = notes(text, columns, indent)
     assert all(get_cwidth(row) <= columns for row in rows)
     assert "".join("".join(rows).split()) == "".join(text.split())
+
+
+def notes(text: str, columns: int, indent: int = 2) -> list[str]:
+    return [plain(row) for row in wrap_words("", text, columns, " " * indent)]
+
+
+def test_a_path_that_no_row_can_hold_breaks_after_a_slash_under_its_beginning() -> None:
+    path = "/home/somebody/projects/celloquy/checkpoints/shipped/shakespeare.lstm.safetensors"
+    assert notes(f"checkpoint  shakespeare.lstm\nfile        {path}", 60, 12) == [
+        "checkpoint  shakespeare.lstm",
+        "file        /home/somebody/projects/celloquy/checkpoints/",
+        "            shipped/shakespeare.lstm.safetensors",
+    ]
+    assert notes("x" * 25, 10) == ["x" * 10, "  " + "x" * 8, "  " + "x" * 7]
+    assert notes("日本語" * 4, 9) == ["日本語日", "  本語日", "  本語日", "  本語"]
+    assert notes("日本語" * 2, 1) == list("日本語日本語")
 
 
 @given(st.text(max_size=30), st.integers(1, 20))

@@ -183,7 +183,7 @@ def test_undo_marks_and_files_on_the_screen(open_repl: Open, place: Path) -> Non
     terminal.line("/back start")
     terminal.wait("back at start, character 36, tiny.lstm")
     terminal.line("/save play.json")
-    terminal.wait("saved 36 characters, 1 marks to play.json")
+    terminal.wait("saved 36 characters, 1 mark to play.json")
     terminal.line("/reset")
     terminal.wait("a new text")
     terminal.line("/open play.json")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prompt_toolkit.document import Document
+from prompt_toolkit.layout.controls import BufferControl
+from prompt_toolkit.layout.processors import TransformationInput
 
 from repl.history import LONGEST_ENTRY, LineHistory
+from repl.input_line import ShowHostile
 from repl.pastes import LONG, Pastes
+from repl.visible import is_hostile
 
 ENTRIES = st.lists(st.text(st.characters(codec=None), min_size=1, max_size=50), max_size=8)
 
@@ -53,6 +59,22 @@ def test_long_pastes_stand_as_a_token_until_the_line_is_given() -> None:
     line = f"before {one} between {two}"
     assert pastes.expand(line) == "before " + "a" * LONG + " between " + "b\n" * LONG
     assert pastes.expand(line) == line
+
+
+@given(st.text(st.characters(codec=None), max_size=20))
+def test_what_is_typed_is_shown_visibly_and_every_place_is_found_again(text: str) -> None:
+    shown, to_display, to_source = transformed(text)
+    assert not any(is_hostile(character) for character in shown)
+    for place in range(len(text) + 1):
+        assert to_source(to_display(place)) == place
+        assert to_display(place) == len("".join(transformed(text[:place])[0]))
+
+
+def transformed(text: str) -> tuple[str, Callable[[int], int], Callable[[int], int]]:
+    """A line as the input line shows it, and how its places correspond."""
+    line = TransformationInput(BufferControl(), Document(text), 0, lambda place: place, [("", text)], 80, 1)
+    done = ShowHostile().apply_transformation(line)
+    return "".join(fragment[1] for fragment in done.fragments), done.source_to_display, done.display_to_source
 
 
 def test_a_token_that_was_typed_stands_for_nothing() -> None:

@@ -18,7 +18,7 @@ DEADLINE = 60.0
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
 CTRL_UP, CTRL_DOWN = "\x1b[1;5A", "\x1b[1;5B"
 ESC, ENTER, TAB, SPACE = "\x1b", "\r", "\t", " "
-CTRL_C, CTRL_D, CTRL_R, CTRL_L = "\x03", "\x04", "\x12", "\x0c"
+CTRL_C, CTRL_D, CTRL_R, CTRL_L, CTRL_Z = "\x03", "\x04", "\x12", "\x0c", "\x1a"
 ALT_ENTER = "\x1b\r"
 F2 = "\x1bOQ"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -45,14 +46,23 @@ def set_size(fd: int, columns: int, rows: int) -> None:
 
 
 class RealProcess:
-    """``python -m celloquy`` as a person starts it."""
+    """``python -m celloquy`` as a person starts it; or a ``shell`` in which it can be started."""
 
-    def __init__(self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, columns: int, rows: int) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        columns: int,
+        rows: int,
+        shell: Sequence[str] = (),
+    ) -> None:
         self.fd, theirs = open_terminal(columns, rows)
         script = (
             "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
         )
-        command = [sys.executable, "-c", script, sys.executable, "-m", "celloquy", *arguments]
+        program = [shutil.which(shell[0]) or shell[0], *shell[1:]] if shell else []
+        command = [sys.executable, "-c", script, *(program or [sys.executable, "-m", "celloquy", *arguments])]
         self._process = subprocess.Popen(
             command, env=dict(env), cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
         )
