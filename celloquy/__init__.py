@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from celloquy._rooms import claim_rooms
 
 if TYPE_CHECKING:
-    from celloquy._calls import load
+    from celloquy._calls import load, load_classifier
     from cells.cell import Cell
     from cells.errors import CelloquyError, UsageError
+    from checkpoints.labels.classifier import Classifier
     from checkpoints.train import train
     from plugins.conformance import check_cell
     from plugins.hookspecs import hookimpl
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Cell",
     "CelloquyError",
+    "Classifier",
     "Option",
     "Piece",
     "Sampler",
@@ -45,12 +47,14 @@ __all__ = [
     "check_cell",
     "hookimpl",
     "load",
+    "load_classifier",
     "train",
 ]
 
 _HOMES = {
     "Cell": "cells.cell",
     "CelloquyError": "cells.errors",
+    "Classifier": "checkpoints.labels.classifier",
     "Option": "plugins.options",
     "Piece": "repl.piece",
     "Sampler": "plugins.sampler",
@@ -62,6 +66,7 @@ _HOMES = {
     "check_cell": "plugins.conformance",
     "hookimpl": "plugins.hookspecs",
     "load": "celloquy._calls",
+    "load_classifier": "celloquy._calls",
     "train": "checkpoints.train",
 }
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from checkpoints.labels.classifier import Classifier
     from plugins.registry import Registry
     from repl.generator import Writer
 
@@ -29,3 +30,20 @@ def load(
 
     registry = shared_registry() if registry is None else registry
     return Writer(load_checkpoint(os.fspath(name), cell, registry, device), registry, **sampling)
+
+
+def load_classifier(
+    name: str | os.PathLike[str],
+    cell: str | None = None,
+    *,
+    device: str = "cpu",
+    registry: Registry | None = None,
+) -> Classifier:
+    """What tells the labels of texts: ``classify(text)`` gives every label's probability.
+
+    Raises CelloquyError if there is no such checkpoint, if it cannot be loaded, or if it knows no labels.
+    """
+    from checkpoints.labels.classifier import load_classifier as load
+    from repl.registration import registry as shared_registry
+
+    return load(os.fspath(name), cell, shared_registry() if registry is None else registry, device)

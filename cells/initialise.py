@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from cells.classifier import TextClassifier
 from cells.errors import UsageError
 from cells.model import LanguageModel
 
@@ -17,7 +18,7 @@ Fill = Callable[[Tensor], object]
 
 
 @torch.no_grad()
-def initialise(model: LanguageModel, scheme: str = "default", seed: int = 0) -> None:
+def initialise(model: LanguageModel | TextClassifier, scheme: str = "default", seed: int = 0) -> None:
     """Give every parameter of ``model`` its initial value; the same scheme and seed give the same weights.
 
     Each gate's block of a matrix is drawn on its own. ``default``: uniform +-1/sqrt(H) as torch.nn; ``glorot``: Glorot
@@ -64,7 +65,7 @@ def fills(scheme: str) -> tuple[Fill | None, Fill | None, Fill | None]:
     return (normal := _normal(std)), normal, normal
 
 
-def _embed(model: LanguageModel, fill: Fill | None) -> None:
+def _embed(model: LanguageModel | TextClassifier, fill: Fill | None) -> None:
     """Unit normal as torch.nn.Embedding; smaller where the readout shares it, so that the first logits are small."""
     weight = model.embedding.weight
     if fill is None:

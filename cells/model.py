@@ -44,8 +44,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("vocabulary_size", "hidden_size", "num_layers"):
-            _whole(name, getattr(self, name), 1)
-        _whole("embedding_size", self.embedding_size, 0)
+            check_whole(name, getattr(self, name), 1)
+        check_whole("embedding_size", self.embedding_size, 0)
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must be at least 0 and below 1, not {self.dropout!r}")
         if not isinstance(self.residual, bool) or not isinstance(self.tie, bool):
@@ -57,7 +57,7 @@ class ModelConfig:
                 f"tied weights need equal sizes, not {self.embedding} and {self.hidden_size}: leave embed at 0"
             )
         if self.unknown_id is not None:
-            _whole("unknown_id", self.unknown_id, 0, self.vocabulary_size - 1)
+            check_whole("unknown_id", self.unknown_id, 0, self.vocabulary_size - 1)
 
     @property
     def embedding(self) -> int:
@@ -80,7 +80,8 @@ class ModelConfig:
         return cls(**data)
 
 
-def _whole(name: str, value: Any, low: int, high: int = LARGEST) -> None:
+def check_whole(name: str, value: Any, low: int, high: int = LARGEST) -> None:
+    """UsageError unless ``value`` is a whole number in this range."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise UsageError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
 
@@ -106,7 +107,7 @@ class Block(nn.Module):
         return y if x is None else x + y
 
 
-def _embedding(vocabulary_size: int, size: int) -> nn.Embedding:
+def token_embedding(vocabulary_size: int, size: int) -> nn.Embedding:
     """``nn.Embedding``, but free on the meta device, where its normal numbers would import all of torch._dynamo."""
     weight = torch.empty(vocabulary_size, size)
     if not weight.is_meta:
@@ -128,7 +129,7 @@ class LanguageModel(nn.Module):
         self.config = config
         self.kernels = kernels
         sizes = [config.embedding] + [config.hidden_size] * (config.num_layers - 1)
-        self.embedding = _embedding(config.vocabulary_size, config.embedding)
+        self.embedding = token_embedding(config.vocabulary_size, config.embedding)
         self.blocks = nn.ModuleList(Block(cell, size, config) for size in sizes)
         self.final_norm = nn.LayerNorm(config.hidden_size) if config.norm == "layer" else None
         self.readout = nn.Linear(config.hidden_size, config.vocabulary_size)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cells.classifier import TextClassifier
 from cells.model import Block, LanguageModel
 
 
@@ -83,8 +84,11 @@ def locked_dropout(x: Tensor, share: float, training: bool) -> Tensor:
     return x * F.dropout(x.new_ones(1, *x.shape[1:]), share)
 
 
-def lock_dropout(model: LanguageModel) -> None:
+def lock_dropout(model: LanguageModel | TextClassifier) -> None:
     """Make every layer's dropout a locked one."""
+    if isinstance(model, TextClassifier):
+        model.drop = locked_dropout
+        return
     for block in model.blocks:
         assert isinstance(block, Block)
         block.drop = locked_dropout

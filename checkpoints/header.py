@@ -18,6 +18,7 @@ from checkpoints.strict_json import parse_json
 from checkpoints.tensor_table import TensorInfo, check_layout, read_table
 
 FORMAT = 1
+GENERATE, CLASSIFY = TASKS = ("generate", "classify")
 LONGEST_TEXT = 200
 """Characters of a family's or a cell's name, and of the other short texts of a header."""
 
@@ -30,7 +31,8 @@ class Header:
     (``cells.model.ModelConfig``). ``tokenizer``: with its whole vocabulary. ``split``: val_fraction, train_tokens,
     val_tokens. ``corpus``: files, characters, fingerprint. ``figures``: step, tokens_seen, seconds, train_loss,
     val_loss, val_perplexity, val_bits_per_character (losses in nats a token). ``recipe``: the training options.
-    ``template``: a dialogue template or None.
+    ``template``: a dialogue template or None. ``task``: ``generate`` or ``classify``. ``labels``, where texts had some:
+    their ``names`` in the model's order, and ``counts``, the texts of each to learn from.
     """
 
     family: str
@@ -44,6 +46,8 @@ class Header:
     created: str = ""
     celloquy: str = ""
     template: dict[str, Any] | None = None
+    task: str = GENERATE
+    labels: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     tensors: Mapping[str, TensorInfo] = field(default_factory=dict, compare=False, repr=False)
     bytes: int = field(default=0, compare=False)
@@ -57,6 +61,11 @@ class Header:
     def name(self) -> str:
         """``family.cell``."""
         return f"{self.family}.{self.cell_name}"
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels that the model knows, in its own order; none if it was trained without."""
+        return tuple(self.labels.get("names", ()))
 
     @property
     def val_loss(self) -> float | None:
@@ -78,8 +87,9 @@ class Header:
         return sum(info.count for info in self.tensors.values())
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that is written into the file."""
-        return {name: getattr(self, name) for name in FIELDS}
+        """Everything that is written into the file; without labels, what was written before there were any."""
+        written = {name: getattr(self, name) for name in FIELDS}
+        return {name: value for name, value in written.items() if name not in _OPTIONAL or value != _OPTIONAL[name]}
 
     def dumps(self) -> str:
         """The JSON text; the same header gives the same text."""
@@ -87,7 +97,9 @@ class Header:
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Header) if f.name not in ("tensors", "bytes"))
-_OBJECTS = ("cell", "model", "tokenizer", "split", "corpus", "figures", "recipe")
+_OBJECTS = ("cell", "model", "tokenizer", "split", "corpus", "figures", "recipe", "labels")
+_OPTIONAL: dict[str, Any] = {"task": GENERATE, "labels": {}}
+"""Entries that a file may lack, and what they are then."""
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -115,6 +127,7 @@ def _from_json(data: Any, tensors: Mapping[str, TensorInfo], size: int) -> Heade
     version = data.get("format")
     if version != FORMAT or isinstance(version, bool):
         raise CelloquyError(f"its format is {shown(version)}; this version of Celloquy reads format {FORMAT}")
+    data = {**_OPTIONAL, **data}
     missing = [name for name in FIELDS if name not in data]
     if missing:
         raise CelloquyError(f"its header has no {missing[0]!r}")
@@ -130,6 +143,7 @@ def _from_json(data: Any, tensors: Mapping[str, TensorInfo], size: int) -> Heade
     if not (data["template"] is None or isinstance(data["template"], dict)):
         raise CelloquyError("'template' in its header is not a JSON object")
     _check_cell(data["cell"])
+    _check_labels(data["task"], data["labels"])
     return Header(**{name: data[name] for name in FIELDS}, tensors=tensors, bytes=size)
 
 
@@ -140,6 +154,20 @@ def _check_cell(cell: dict[str, Any]) -> None:
     for name in ("name", "distribution", "distribution_version"):
         if not _short_text(cell.get(name, ""), name == "name"):
             raise CelloquyError(f"its header has no proper {name} of the cell")
+
+
+def _check_labels(task: Any, labels: dict[str, Any]) -> None:
+    if task not in TASKS:
+        raise CelloquyError(f"its task is {shown(task)}; this version of Celloquy knows {' and '.join(TASKS)}")
+    if not labels and task == GENERATE:
+        return
+    names, counts = labels.get("names"), labels.get("counts")
+    if not isinstance(names, list) or len(names) < 2 or not all(_short_text(name, False) and name for name in names):
+        raise CelloquyError("its labels are not two or more short texts")
+    if len(set(names)) < len(names) or not isinstance(counts, list) or len(counts) != len(names):
+        raise CelloquyError("its labels stand twice, or are not counted")
+    if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts):
+        raise CelloquyError("the counts of its labels are not whole numbers")
 
 
 def _short_text(value: Any, is_name: bool) -> bool:

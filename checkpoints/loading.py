@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cells.cell import Cell
 from cells.errors import CelloquyError, UsageError
@@ -15,7 +16,7 @@ from cells.model import LanguageModel, ModelConfig
 from checkpoints.card import card
 from checkpoints.files import load_tensors
 from checkpoints.finding import find
-from checkpoints.header import Header, read_header
+from checkpoints.header import CLASSIFY, Header, read_header
 from checkpoints.shown import plain
 from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
 
@@ -56,21 +57,25 @@ def load_checkpoint(
     """
     path = find(str(name), cell)
     header = read_header(path)
+    if header.task == CLASSIFY:
+        classifier = path.name.removesuffix(".safetensors")
+        raise CelloquyError(f"{classifier} tells the labels of texts and writes none; celloquy classify uses it")
     try:
         tokenizer = tokenizer_from_json(header.tokenizer)
         config = _config(header, tokenizer)
         made = make_cell(header, registry)
-        kernels = _registry(registry).kernel_finder()
-        _check_shapes(header, made, config)
+        kernels = the_registry(registry).kernel_finder()
+        check_shapes(header, config.num_layers, lambda: LanguageModel(made, config, kernels=None))
         model = LanguageModel(made, config, kernels=kernels)
     except CelloquyError as error:
         raise CelloquyError(f"{path}: {plain(str(error))}") from error
-    _fill(model, load_tensors(path), path)
+    fill(model, load_tensors(path), path)
     model.requires_grad_(False)
     return Loaded(path, header, tokenizer, made, model.to(device).eval())
 
 
-def _registry(registry: Registry | None) -> Registry:
+def the_registry(registry: Registry | None) -> Registry:
+    """The registry that was given, or that of the process."""
     if registry is not None:
         return registry
     from plugins.registry import default_registry
@@ -89,7 +94,7 @@ def _config(header: Header, tokenizer: Tokenizer) -> ModelConfig:
 
 def make_cell(header: Header, registry: Registry | None = None) -> Cell:
     """The cell that a checkpoint was trained with, from the registry; CelloquyError if there is no such cell."""
-    registry = _registry(registry)
+    registry = the_registry(registry)
     name, version = header.cell_name, header.cell["version"]
     provider = " ".join(str(header.cell.get(key, "")) for key in ("distribution", "distribution_version")).strip()
     if name not in registry.cells:
@@ -105,12 +110,12 @@ def make_cell(header: Header, registry: Registry | None = None) -> Cell:
     return cell
 
 
-def _check_shapes(header: Header, cell: Cell, config: ModelConfig) -> None:
-    """Refuse sizes that the file's own tensors contradict, before memory is taken for them."""
-    if config.num_layers > min(MOST_LAYERS, len(header.tensors)):
-        raise CelloquyError(f"damaged: {config.num_layers} layers in {len(header.tensors)} tensors")
+def check_shapes(header: Header, layers: int, make: Callable[[], nn.Module]) -> None:
+    """Refuse sizes that the file's own tensors contradict, before memory is taken for what ``make`` makes of them."""
+    if layers > min(MOST_LAYERS, len(header.tensors)):
+        raise CelloquyError(f"damaged: {layers} layers in {len(header.tensors)} tensors")
     with torch.device("meta"):
-        expected = stored_tensors(LanguageModel(cell, config, kernels=None))
+        expected = stored_tensors(make())
     for name in sorted(expected.keys() | header.tensors.keys()):
         if name not in header.tensors:
             raise CelloquyError(f"damaged: tensor {name!r} is missing")
@@ -123,13 +128,14 @@ def _check_shapes(header: Header, cell: Cell, config: ModelConfig) -> None:
             raise CelloquyError(f"damaged: tensor {name!r} does not hold real numbers")
 
 
-def stored_tensors(model: LanguageModel) -> dict[str, Tensor]:
+def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
     """The tensors that a checkpoint of this model holds: every parameter once, tied ones under the first name."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
 @torch.no_grad()
-def _fill(model: LanguageModel, tensors: dict[str, Tensor], path: Path) -> None:
+def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Give every parameter its tensor; CelloquyError if one holds what is not a finite number."""
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(tensors[name]).all()):
             raise CelloquyError(f"{path}: damaged: tensor {name!r} holds a value that is not a finite number")

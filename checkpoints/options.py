@@ -43,6 +43,52 @@ REGULARISATION = (
 )
 """Regularisation beside --dropout; sources and arithmetic are in ``cells.regularise`` and ``checkpoints.average``."""
 
+LABELS = (
+    Option(
+        "task",
+        "choice",
+        "generate",
+        "What to learn: to write text, or to tell the labels of texts (CSV, TSV or JSON Lines).",
+        choices=("generate", "classify"),
+    ),
+    Option("text-column", str, "text", "Column of a labelled corpus that holds the texts.", metavar="NAME"),
+    Option(
+        "label-column",
+        str,
+        None,
+        "Column that holds the labels; without --task classify they steer what the model writes.",
+        metavar="NAME",
+    ),
+    Option("bidirectional", bool, False, "Classifier: read each text backwards as well."),
+    Option(
+        "pool",
+        "choice",
+        "last",
+        "Classifier: what is judged of a text, its last states, or the largest or mean outputs.",
+        choices=("last", "max", "mean"),
+    ),
+    Option("vectors", str, None, "Classifier: word vectors to begin with (GloVe's text format).", metavar="FILE"),
+    Option(
+        "max-tokens",
+        int,
+        400,
+        "Classifier: tokens of a text that are read, from both its ends if it is longer; 0 for all.",
+        minimum=0,
+        maximum=1 << 20,
+    ),
+    Option("label-size", int, 16, "Size of a label's vector, which joins each token's.", minimum=1, maximum=65536),
+    Option(
+        "label-dropout",
+        float,
+        0.1,
+        "Share of the texts that are read without their label, so that the model also writes unlabelled.",
+        minimum=0,
+        maximum=1,
+        exclusive_maximum=True,
+    ),
+)
+"""Labelled text: classifiers, and labels that steer."""
+
 TRAIN_OPTIONS = OptionSet(
     (
         Option("name", str, None, "Name of the checkpoints: NAME.CELL.safetensors."),
@@ -55,6 +101,7 @@ TRAIN_OPTIONS = OptionSet(
             'What the corpus is: text, or dialogues in JSON Lines, {"turns": ["…", "…"]} a line.',
             choices=("text", "dialog"),
         ),
+        *LABELS,
         Option("hidden", int, 512, "Units in each layer.", minimum=1, maximum=65536),
         Option("layers", int, 1, "Recurrent layers.", minimum=1, maximum=256),
         Option("embed", int, 0, "Size of the token embedding, 0 for the hidden size.", minimum=0, maximum=65536),
@@ -197,6 +244,15 @@ class TrainOptions:
     cell: str
     out: str
     format: str
+    task: str
+    text_column: str
+    label_column: str | None
+    bidirectional: bool
+    pool: str
+    vectors: str | None
+    max_tokens: int
+    label_size: int
+    label_dropout: float
     hidden: int
     layers: int
     embed: int
@@ -264,6 +320,7 @@ class TrainOptions:
         if checked["name"] is None:
             raise UsageError("the checkpoints need a name: --name NAME")
         check_tokens(checked["tokens"])
+        _check_task(checked, values)
         check_name(checked["name"], "name")
         check_name(checked["cell"], "cell")
         checked["start_from"] = checked.pop("from")
@@ -282,12 +339,44 @@ class TrainOptions:
             "sample_every",
             "tensorboard",
             "allow_changed_corpus",
+            "vectors",
         )
         values = {key: value for key, value in vars(self).items() if key not in left_out and value is not None}
         values["cell_option"] = list(self.cell_option)
         if self.start_from is not None:
             values["from"] = self.start_from
         return values
+
+
+CLASSIFIER_ONLY = ("bidirectional", "pool", "vectors", "max_tokens")
+STEERING_ONLY = ("label_size", "label_dropout")
+WRITER_ONLY = (
+    *("format", "tie", "bptt", "reset", "sampling", "eval_on", "from", "sample_every", "prompt"),
+    *("activation_penalty", "temporal_penalty", *STEERING_ONLY),
+)
+"""Options that say nothing about a classifier."""
+
+
+def _check_task(checked: dict[str, Any], given: dict[str, Any]) -> None:
+    """UsageError for an option that is given and means nothing for the task; a classifier has a column of labels."""
+    changed = {TRAIN_OPTIONS[name].key for name in given}
+    changed = {key for key in changed if checked[key] != TRAIN_OPTIONS[key].default}
+    refused: tuple[str, ...]
+    if checked["task"] == "classify":
+        refused, why = WRITER_ONLY, "means nothing for a classifier"
+        checked["label_column"] = checked["label_column"] or "label"
+    elif checked["label_column"] is None:
+        refused, why = (
+            (*CLASSIFIER_ONLY, *STEERING_ONLY, "text_column"),
+            "is for labelled text: --task or --label-column",
+        )
+    else:
+        refused, why = (*CLASSIFIER_ONLY, "from"), "means nothing for a model that labels steer"
+    for key in refused:
+        if key in changed:
+            raise UsageError(f"{TRAIN_OPTIONS[key].name} {why}")
+    if checked["label_column"] is not None and checked["format"] == "dialog":
+        raise UsageError("format dialog has no labels; labelled text is CSV, TSV or JSON Lines")
 
 
 def _check_text(values: dict[str, Any]) -> None:

@@ -140,7 +140,9 @@ def train_line(record: dict[str, Any]) -> str:
 def eval_line(record: dict[str, Any], best: bool) -> str:
     """One line about an evaluation: of the validation part, of the training text, or of both."""
     said = []
-    if "val_loss" in record:
+    if "val_accuracy" in record:
+        said.append(f"validation loss {record['val_loss']:.4f}, accuracy {record['val_accuracy']:.4f}")
+    elif "val_loss" in record:
         bits = record["val_bits_per_character"]
         said.append(f"validation loss {record['val_loss']:.4f} ({bits:.3f} bits a character)")
     if "train_text_loss" in record:

@@ -113,6 +113,15 @@ def last_good(path: Path, step: int) -> Resume:
     return last if last.run.step <= step or not before.exists() else load_resume(before)
 
 
+def begun_options(folder: Path) -> dict[str, Any]:
+    """The options with which the run in a folder began; none if there is no run, or if its file is not understood."""
+    try:
+        options = parse_json(description(read_table(folder / FILE)))["options"]
+    except (OSError, CelloquyError, KeyError, TypeError):
+        return {}
+    return options if isinstance(options, dict) else {}
+
+
 def load_resume(path: Path) -> Resume:
     """Read a resume state; CelloquyError if it is missing or damaged."""
     with file_errors(path, "read"):

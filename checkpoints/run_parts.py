@@ -26,6 +26,13 @@ class Machine:
     threads: ThreadWatch
     ranks: int = 1
 
+    @property
+    def described(self) -> str:
+        """Processes and threads, or the device, in words."""
+        threads = self.threads.threads
+        on = f"{threads} thread{'s' if threads != 1 else ''}" if self.device == "cpu" else self.device
+        return f"{self.ranks} processes, {on} each" if self.ranks > 1 else on
+
     def to_json(self) -> dict[str, Any]:
         """What the resume state keeps of it."""
         return {

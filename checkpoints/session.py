@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,9 @@ from checkpoints.files import make_folder
 from checkpoints.header import Header
 from checkpoints.interrupt import Interrupted
 from checkpoints.loading import Loaded, load_checkpoint
-from checkpoints.lock import RunLock
 from checkpoints.options import TrainOptions, cell_options
 from checkpoints.parallel import Ranks, joined_ranks
+from checkpoints.places import places, run_lock
 from checkpoints.progress import Reporter, Silence
 from checkpoints.random_batches import RandomBatches
 from checkpoints.resume import FILE, Resume, latest_resume
@@ -100,11 +101,13 @@ class TrainingSession:
     def corpus(self) -> Corpus:
         """The corpus, read when it is first needed."""
         if self._corpus is None:
-            if self._format == "dialog":
-                self._corpus = read_dialogues(self.paths, None, self._encoding, self._errors)
-            else:
-                self._corpus = read_corpus(self.paths, self._encoding, self._errors)
+            self._corpus = self._read()
         return self._corpus
+
+    def _read(self) -> Corpus:
+        if self._format == "dialog":
+            return read_dialogues(self.paths, None, self._encoding, self._errors)
+        return read_corpus(self.paths, self._encoding, self._errors)
 
     def train_all(self, plans: list[dict[str, Any]], again: str) -> list[Path]:
         """Train each planned cell; ``again`` is the command that an interrupted person should give."""
@@ -147,7 +150,7 @@ class TrainingSession:
     def _prepare(self, values: dict[str, Any]) -> CellRun:
         """Options, cell, paths, and what the run goes on from. Every mistake in the options is found here."""
         options = TrainOptions.from_values(values)
-        path, folder = _places(options)
+        path, folder = places(options)
         self.ranks.rows(options.batch)
         resume = latest_resume(folder, self.reporter.note) if options.resume else None
         if resume is not None:
@@ -163,8 +166,12 @@ class TrainingSession:
         cell = self.registry.create_cell(options.cell, {**given, **cell_options(options.cell_option)})
         fills(options.init)
         choose_precision(options.precision, choose_device(options.device))
-        _config(options, 2, None)
+        self._check_sizes(options)
         return CellRun(options, cell, path, folder, resume, start)
+
+    def _check_sizes(self, options: TrainOptions) -> None:
+        """UsageError if no model can have these sizes, whatever the vocabulary."""
+        _config(options, 2, None)
 
     def _text(self, run: CellRun) -> Text:
         """The corpus as tokens of the run's tokenizer; the same for several cells is made once."""
@@ -215,7 +222,7 @@ class TrainingSession:
             return
         with self.ranks.together():
             text = self._text(run)
-            size = fitting_batch(len(text.train), run.options.batch, run.options.bptt, self.ranks.count)
+            size = self._size(run.options, text)
         device = choose_device(run.options.device)
         if device.type == "cpu":
             keep_freed_memory()
@@ -224,6 +231,9 @@ class TrainingSession:
             machine = self._machine(run, model, size, device)
             model.compute_dtype = torch.bfloat16 if machine.precision == "bf16" else None
             self._fit(run, text, model.train(), size, machine)
+
+    def _size(self, options: TrainOptions, text: Text) -> BatchSize:
+        return fitting_batch(len(text.train), options.batch, options.bptt, self.ranks.count)
 
     def _model(self, run: CellRun, text: Text, device: torch.device) -> LanguageModel:
         """The model with its initial weights; a resumed run overwrites them later."""
@@ -256,11 +266,15 @@ class TrainingSession:
             same = {key: began.get(key) == getattr(run.options, key) for key in ("precision", "threads")}
             kept = {key: str(value) for key, value in run.resume.machine.items() if same.get(key)}
         dtype = choose_precision(kept.get("precision", run.options.precision), device)
-        trial = gradient_trial(model, dtype, len(self.ranks.rows(size.batch)), min(size.bptt, 32))
+        trial = self._trial(model, dtype, size)
         threads = ThreadWatch(run.options.threads, device, trial, kept.get("threads", ""))
         if self.ranks.count > 1:
             threads.hold(self.ranks.from_first(lambda: threads.threads))
         return Machine(device.type, "bf16" if dtype else "fp32", threads, self.ranks.count)
+
+    def _trial(self, model: LanguageModel, dtype: torch.dtype | None, size: BatchSize) -> Callable[[], None]:
+        """A small piece of the work, by which threads are measured."""
+        return gradient_trial(model, dtype, len(self.ranks.rows(size.batch)), min(size.bptt, 32))
 
     def _fit(self, run: CellRun, text: Text, model: LanguageModel, size: BatchSize, machine: Machine) -> None:
         if size.remark:
@@ -271,10 +285,10 @@ class TrainingSession:
         self.ranks.from_first(lambda: make_folder(run.folder))
         if self.ranks.first and (run.resume is None or self._changed(run)) and writer.keep_earlier():
             self.reporter.note(f"the earlier {run.name} is kept as {writer.aside}")
-        self.reporter.start(run.name, _description(model, text, machine))
+        self.reporter.start(run.name, self._description(model, text, machine))
         place = run.resume.run.log_bytes if run.resume else 0
         with self._log(run, place) as log:
-            batches = _batches(run.options, text.train, size, self.ranks.rows(size.batch))
+            batches = self._batches(run.options, text, size)
             validation, training_text = self._evaluated(run.options, text)
             parts = Parts(
                 batches,
@@ -289,7 +303,7 @@ class TrainingSession:
                 training_text,
                 self.ranks,
             )
-            trainer = Trainer(model, run.options, _budget(run.options, batches), parts)
+            trainer = self._trainer(model, run.options, batches, parts)
             if run.resume is not None:
                 trainer.restore(run.resume)
                 if self._changed(run):
@@ -297,6 +311,23 @@ class TrainingSession:
             trainer.run()
         self.reporter.close()
         self.reporter.note(f"{run.name}: {_outcome(trainer)}{run.path}")
+
+    def _batches(self, options: TrainOptions, text: Text, size: BatchSize) -> SequentialBatches:
+        rows = self.ranks.rows(size.batch)
+        if options.sampling == "random":
+            return RandomBatches(text.train, size.batch, size.bptt, options.seed, rows)
+        return SequentialBatches(text.train, size.batch, size.bptt, rows)
+
+    def _trainer(
+        self, model: LanguageModel, options: TrainOptions, batches: SequentialBatches, parts: Parts
+    ) -> Trainer:
+        return Trainer(model, options, _budget(options, batches), parts)
+
+    def _description(self, model: LanguageModel, text: Text, machine: Machine) -> str:
+        return (
+            f"{model.parameter_count:,} parameters, {len(text.train):,} tokens to train on,"
+            f" {len(text.validation):,} to validate, {machine.precision}, {machine.described}"
+        )
 
     def _evaluated(self, options: TrainOptions, text: Text) -> tuple[Validation | None, Validation | None]:
         """The validation part and the training text, by --eval-on; None for what evaluations do not score."""
@@ -351,15 +382,9 @@ class TrainingSession:
         )
 
 
-def _places(options: TrainOptions) -> tuple[Path, Path]:
-    """The checkpoint's file, and the run's folder."""
-    name = f"{options.name}.{options.cell}"
-    return Path(options.out) / f"{name}.safetensors", Path(options.out) / f"{name}.run"
-
-
 def _lock_all(plans: list[dict[str, Any]], held: contextlib.ExitStack) -> None:
     for values in plans:
-        held.enter_context(_lock(TrainOptions.from_values(values)))
+        held.enter_context(run_lock(TrainOptions.from_values(values)))
 
 
 def _check_ranks(name: str, resume: Resume, count: int) -> None:
@@ -377,11 +402,6 @@ def _processes(count: Any) -> str:
     return "1 process" if count == 1 else f"{shown(count)} processes"
 
 
-def _lock(options: TrainOptions) -> RunLock:
-    path, folder = _places(options)
-    return RunLock(folder, f"{options.name}.{options.cell}", path)
-
-
 def _config(options: TrainOptions, vocabulary_size: int, unknown_id: int | None) -> ModelConfig:
     return ModelConfig(
         vocabulary_size=vocabulary_size,
@@ -396,12 +416,6 @@ def _config(options: TrainOptions, vocabulary_size: int, unknown_id: int | None)
     )
 
 
-def _batches(options: TrainOptions, tokens: Tokens, size: BatchSize, rows: range) -> SequentialBatches:
-    if options.sampling == "random":
-        return RandomBatches(tokens, size.batch, size.bptt, options.seed, rows)
-    return SequentialBatches(tokens, size.batch, size.bptt, rows)
-
-
 def _budget(options: TrainOptions, batches: SequentialBatches) -> Budget:
     if options.minutes is not None:
         return Budget(seconds=60 * options.minutes)
@@ -410,17 +424,6 @@ def _budget(options: TrainOptions, batches: SequentialBatches) -> Budget:
     if options.epochs is None:
         raise UsageError("give one of --epochs, --steps and --minutes")
     return Budget(steps=max(1, round(options.epochs * len(batches.tokens) / batches.tokens_a_step)))
-
-
-def _description(model: LanguageModel, text: Text, machine: Machine) -> str:
-    threads = machine.threads.threads
-    on = f"{threads} thread{'s' if threads != 1 else ''}" if machine.device == "cpu" else machine.device
-    if machine.ranks > 1:
-        on = f"{machine.ranks} processes, {on} each"
-    return (
-        f"{model.parameter_count:,} parameters, {len(text.train):,} tokens to train on,"
-        f" {len(text.validation):,} to validate, {machine.precision}, {on}"
-    )
 
 
 def _outcome(trainer: Trainer) -> str:

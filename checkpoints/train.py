@@ -38,6 +38,7 @@ FIXED_KEYS = (
     ),
     *("bptt", "batch", "val", "seed", "optimizer", "store", "from"),
     *("sampling", "eval_on"),
+    *("task", "text_column", "label_column", "bidirectional", "pool", "max_tokens", "label_size", "label_dropout"),
 )
 """Options that a run keeps from its beginning to its end, resumed or not."""
 
@@ -67,11 +68,11 @@ def train(
     with spoken_once():
         TRAIN_OPTIONS.validate(given)
         runs = plan(given)
+    from checkpoints.labels.sessions import session_for
     from checkpoints.progress import make_reporter
-    from checkpoints.session import TrainingSession
 
     with spoken_once():
-        session = TrainingSession([Path(path) for path in paths], registry, reporter or make_reporter())
+        session = session_for(runs)([Path(path) for path in paths], registry, reporter or make_reporter())
     return session.train_all(runs, again=_command(paths, given))
 
 

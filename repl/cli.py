@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "Train a checkpoint for each cell on text files.",
     "generate": "Print text that a checkpoint writes.",
     "eval": "Score a text: how well does a checkpoint foretell it?",
+    "classify": "Tell what labels texts have.",
     "list": "List the checkpoints there are.",
     "info": "Show everything that a checkpoint says of itself.",
     "plugins": "List, make and check plugins.",

@@ -19,17 +19,24 @@ from repl.unknown import unknown_warning
 
 if TYPE_CHECKING:
     from checkpoints.loading import Loaded
+    from plugins.registry import Registry
 
 
 def _declare(program: Program) -> Iterable[Option]:
     """How a corpus is read, as ``train`` reads it; how the text for --overlap is drawn."""
-    return (*_reading_options(), *_drawing_options())
+    return (*_reading_options(), *_column_options(), *_drawing_options())
 
 
 def _reading_options() -> tuple[Option, ...]:
     from checkpoints.options import TRAIN_OPTIONS
 
     return (TRAIN_OPTIONS["encoding"], TRAIN_OPTIONS["errors"])
+
+
+def _column_options() -> tuple[Option, ...]:
+    from checkpoints.options import TRAIN_OPTIONS
+
+    return (TRAIN_OPTIONS["text-column"], TRAIN_OPTIONS["label-column"])
 
 
 def _drawing_options() -> tuple[Option, ...]:
@@ -79,14 +86,24 @@ def command(
 
     With --overlap: does NAME copy? The text in FILE, or 20000 tokens that NAME writes, is compared with the corpus that
     it was trained on; a text that it never saw, given as FILE, shows what is common anyway.
+
+    A classifier is scored on labelled text (CSV, TSV, JSON Lines): accuracy, precision, recall, confusion, calibration.
     """
     from checkpoints.finding import find
+    from checkpoints.header import CLASSIFY, read_header
 
     if file is None and not overlap:
         raise UsageError("give a FILE to score, or --overlap CORPUS to look for copied passages")
     path = find(name, cell)
     program = current_program()
     registry = program.registry()
+    columns = given(_column_options(), parameters)
+    if file is not None and not overlap and (columns or read_header(path).task == CLASSIFY):
+        reading = given(_reading_options(), parameters)
+        _score_labels(
+            path, file, {"text_column": "text", "label_column": "label", **columns, **reading}, registry, as_json
+        )
+        return
     from checkpoints.corpus import read_corpus
     from checkpoints.loading import load_checkpoint
 
@@ -116,3 +133,14 @@ def _score(loaded: Loaded, text: str, as_json: bool) -> None:
     figures.pop("unknown")
     rows = [(key, str(value) if isinstance(value, int) else f"{value:.6g}") for key, value in figures.items()]
     click.echo(table((), rows, right=(1,)))
+
+
+def _score_labels(path: Path, file: Path, reading: dict[str, Any], registry: Registry, as_json: bool) -> None:
+    """Print how well a model tells the labels of labelled text."""
+    from checkpoints.labels.classifier import load_classifier
+    from checkpoints.labels.corpus import read_labelled
+    from checkpoints.labels.figures import report
+
+    classifier = load_classifier(path, registry=registry)
+    figures = classifier.evaluate(read_labelled([file], **reading, known=classifier.labels))
+    click.echo(to_json(figures) if as_json else "\n".join(map(shown, report(figures))))

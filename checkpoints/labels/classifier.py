@@ -1,0 +1,117 @@
+"""What labels a text has: a trained classifier, as programs use it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cells.classifier import ClassifierConfig, TextClassifier
+from cells.errors import CelloquyError
+from checkpoints.files import load_tensors
+from checkpoints.finding import find
+from checkpoints.header import CLASSIFY, Header, read_header
+from checkpoints.labels.batches import EncodedTexts, encoded
+from checkpoints.labels.corpus import LabelledCorpus
+from checkpoints.labels.figures import Probabilities, figures
+from checkpoints.labels.reading import probabilities
+from checkpoints.loading import check_shapes, fill, make_cell, the_registry
+from checkpoints.shown import plain
+from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from plugins.registry import Registry
+
+TEXTS_AT_ONCE = 256
+"""Texts of a stream that are read together: memory stays the same for any number."""
+
+
+TRAINED = "a trained classifier"
+BAYES = "Bayes' rule on log p(text | label), with the shares of the labels in the training text as priors"
+"""How labels are told: what ``Classifier.method`` may say."""
+
+
+class Classifier:
+    """A trained classifier: :meth:`classify` gives every label's probability for a text.
+
+    ``labels`` are in the model's order, ``method`` says in words how the probabilities come about.
+    """
+
+    method = TRAINED
+
+    def __init__(self, path: Path, header: Header, tokenizer: Tokenizer, model: TextClassifier) -> None:
+        self.path = path
+        self.header = header
+        self.tokenizer = tokenizer
+        self.model = model
+        longest = header.recipe.get("max_tokens", 0)
+        self._longest = longest if isinstance(longest, int) and not isinstance(longest, bool) and longest > 0 else 0
+
+    @property
+    def name(self) -> str:
+        """``family.cell``, as the file is named."""
+        return self.path.name.removesuffix(".safetensors")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels there are."""
+        return self.header.label_names
+
+    def classify(self, text: str) -> dict[str, float]:
+        """Label -> probability for a text, the likeliest first; they sum to 1."""
+        return next(self.classify_all([text]))
+
+    def classify_all(self, texts: Iterable[str]) -> Iterator[dict[str, float]]:
+        """:meth:`classify` of many texts, in order, some hundreds at a time; a text's numbers depend on it alone."""
+        several = iter(texts)
+        while some := list(itertools.islice(several, TEXTS_AT_ONCE)):
+            for row in self.probabilities(some):
+                order = sorted(range(len(self.labels)), key=lambda number: -row[number])
+                yield {self.labels[number]: float(row[number]) for number in order}
+
+    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+        """p(label | text) [N, C], the labels in the model's order."""
+        return probabilities(self.model, EncodedTexts(encoded(self.tokenizer, text, self._longest) for text in texts))
+
+    def evaluate(self, corpus: LabelledCorpus) -> dict[str, Any]:
+        """The figures of ``checkpoints.labels.figures`` on labelled text whose labels are the model's, in its order."""
+        if corpus.names != self.labels:
+            raise CelloquyError("the labels of the text are not the model's; read it with known=classifier.labels")
+        rows = [self.probabilities(corpus.texts[at : at + 4096]) for at in range(0, len(corpus), 4096)]
+        import numpy
+
+        return figures(numpy.concatenate(rows) if rows else numpy.zeros((0, 2)), corpus.labels, corpus.names)
+
+
+def load_classifier(
+    name: str | Path, cell: str | None = None, registry: Registry | None = None, device: str | torch.device = "cpu"
+) -> Classifier:
+    """Load a classifier by name or path.
+
+    Raises CelloquyError as ``load_checkpoint`` does, and for a model that knows no labels.
+    """
+    path = find(str(name), cell)
+    header = read_header(path)
+    try:
+        if header.task != CLASSIFY:
+            raise CelloquyError("it writes and knows no labels; celloquy train --task classify makes a classifier")
+        tokenizer = tokenizer_from_json(header.tokenizer)
+        config = ClassifierConfig.from_json(header.model)
+        if (config.vocabulary_size, config.unknown_id) != (tokenizer.vocabulary_size, tokenizer.unknown_id):
+            raise CelloquyError(
+                f"damaged: its model has {config.vocabulary_size} tokens, its vocabulary {tokenizer.vocabulary_size}"
+            )
+        if config.classes != len(header.label_names):
+            raise CelloquyError(f"damaged: its model has {config.classes} labels, its header {len(header.label_names)}")
+        made = make_cell(header, registry)
+        kernels = the_registry(registry).kernel_finder()
+        check_shapes(header, config.num_layers, lambda: TextClassifier(made, config, kernels=None))
+        model = TextClassifier(made, config, kernels=kernels)
+    except CelloquyError as error:
+        raise CelloquyError(f"{path}: {plain(str(error))}") from error
+    fill(model, load_tensors(path), path)
+    model.requires_grad_(False)
+    return Classifier(path, header, tokenizer, model.to(device).eval())
