@@ -16,7 +16,7 @@ from cells.initialise import initialise
 from cells.model import LanguageModel
 from checkpoints.batches import BatchSize, SequentialBatches
 from checkpoints.corpus import Corpus
-from checkpoints.header import CLASSIFY, Header, read_header
+from checkpoints.header import CLASSIFY, GENERATE, Header, read_header
 from checkpoints.labels.batches import EncodedTexts, TextBatches, encoded
 from checkpoints.labels.corpus import LabelledCorpus, read_labelled
 from checkpoints.labels.figures import report
@@ -246,21 +246,19 @@ class ClassifierSession(LabelledSession):
 
 def session_for(runs: list[dict[str, Any]]) -> type[TrainingSession]:
     """The session that trains these runs: by their task, which a resumed run brings itself, and their labels."""
-    options = _with_task(runs[0])
-    tasks = {(_with_task(values).get("task"), bool(_with_task(values).get("label_column"))) for values in runs}
+    tasks = {_task(values) for values in runs}
     if len(tasks) > 1:
         raise UsageError("cells that are trained together need the same task, and all labels or none")
-    if options.get("task") == CLASSIFY:
-        return ClassifierSession
-    return TrainingSession
+    task, _ = tasks.pop()
+    return ClassifierSession if task == CLASSIFY else TrainingSession
 
 
-def _with_task(values: dict[str, Any]) -> dict[str, Any]:
-    """A run's values, with the task and the columns that it began with if it is resumed."""
-    if not values.get("resume"):
-        return values
-    began = begun_options(places(TrainOptions.from_values(values))[1])
-    return {**{key: began[key] for key in ("task", "label_column") if key in began}, **values}
+def _task(values: dict[str, Any]) -> tuple[str, bool]:
+    """A run's task, and whether it has labels: as it began, if it is resumed."""
+    began = begun_options(places(TrainOptions.from_values(values))[1]) if values.get("resume") else {}
+    options = {**began, **values}
+    task = options.get("task") or GENERATE
+    return task, task == CLASSIFY or options.get("label_column") is not None
 
 
 def _config(
