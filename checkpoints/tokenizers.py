@@ -301,6 +301,21 @@ def _plain_from_json(data: Mapping[str, Any]) -> Tokenizer:
     raise CelloquyError(f"tokenizer {kind!r} is not understood; this version knows char, byte, bpe and word")
 
 
+def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
+    """The UTF-8 of every token by its id; b"" for the unknown one."""
+    from checkpoints.bpe import BpeTokenizer
+    from checkpoints.normalization import NormalizingTokenizer
+
+    if isinstance(tokenizer, NormalizingTokenizer):
+        return token_bytes(tokenizer.inner)
+    if isinstance(tokenizer, ByteTokenizer):
+        return list(BYTES)
+    if isinstance(tokenizer, BpeTokenizer):
+        return tokenizer.tokens
+    texts = (tokenizer.decode((id,)) for id in range(tokenizer.vocabulary_size))
+    return [b"" if id == tokenizer.unknown_id else utf8(text) for id, text in enumerate(texts)]
+
+
 def cut(text: str, at: int) -> int:
     """The last place up to ``at``, but not 0, before a space or line break and after no white space; else ``at``.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from plugins.hookspecs import hookimpl
 from plugins.sampler_options import MIROSTAT, TYPICAL
+from plugins.wording_options import BANNED, LOGIT_BIAS
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,9 @@ def register_cells(register: RegisterCell) -> None:
 
 @hookimpl
 def register_samplers(register: RegisterSampler) -> None:
-    """Two samplers beyond the usual; top-k, top-p, min-p and the repetition penalty come from ``repl``."""
+    """Those beyond the usual; top-k, top-p, min-p and the repetition penalty come from ``repl``."""
+    register("plugins.wording:LogitBias", name="logit-bias", options=LOGIT_BIAS, order=20)
+    register("plugins.wording:Banned", name="banned", options=BANNED, order=30)
     register("plugins.typical:Typical", name="typical", options=TYPICAL, order=300)
     register("plugins.mirostat:Mirostat", name="mirostat", options=MIROSTAT, order=700)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ class Option:
 
     ``name`` stands as on the command line without dashes (``top-p``); ``default`` None means that the option may be
     left unset. With ``multiple`` the value is a tuple. ``step`` is how far a live knob turns, 0 for no knob;
-    ``command`` is the REPL command where that is not the name.
+    ``command`` is the REPL command where that is not the name; ``check`` raises UsageError for text that will not do.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Option:
     multiple: bool = False
     metavar: str = ""
     show_when_default: bool = False
+    check: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a declaration that cannot work, so that a plugin's mistake is found when it loads."""
@@ -99,6 +100,8 @@ class Option:
             fits = isinstance(value, str) and (self.kind is str or value in self.choices)
         if not fits:
             raise self._refusal(value)
+        if self.check is not None:
+            self.check(value)
         return value
 
     def _number(self, value: Any) -> int | float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from plugins.options import Option
+from plugins.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,14 +18,16 @@ class Stream:
     """One text being written: its tokens so far, and what samplers remember of it.
 
     ``memory`` holds JSON scalars only, under keys that begin with the sampler's name; a snapshot copies it.
+    ``vocabulary`` says what the tokens read as; None only where a sampler is called without a checkpoint.
     """
 
     history: list[int] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
+    vocabulary: Vocabulary | None = field(default=None, compare=False, repr=False)
 
     def copy(self) -> Stream:
         """An independent copy: what a snapshot keeps."""
-        return Stream(list(self.history), dict(self.memory))
+        return Stream(list(self.history), dict(self.memory), self.vocabulary)
 
 
 class Sampler:

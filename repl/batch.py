@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from cells.state import State, select, stack
 from plugins.sampler import Stream
 from repl.chain import Chain
+from repl.guide import START, Guide
 from repl.piece import Finish, Piece
 from repl.randomness import keyed_uniforms, stream_key
-from repl.sampling import as_logits, surprises
+from repl.sampling import Array, as_logits, surprises
 from repl.stops import StopWatch
 from repl.text_model import OneThread, Position, TextModel
 
@@ -64,6 +66,8 @@ class _Row:
     watch: StopWatch
     pieces: list[Piece] = field(default_factory=list)
     nats: list[float] = field(default_factory=list)
+    place: int = START
+    ended: bool = False
 
     def push(self, token: int, nats: float) -> None:
         self.stream.history.append(token)
@@ -71,7 +75,7 @@ class _Row:
         self.pieces.extend(self.watch.push(Piece(self.decoder.push(token), token)))
 
     def finished(self, seed: int) -> Continuation:
-        finish: Finish = "stop" if self.watch.found else "length"
+        finish: Finish = "stop" if self.watch.found or self.ended else "length"
         if self.watch.found:
             while self.pieces and not self.pieces[-1]:
                 self.pieces.pop()  # the first bytes of the stop text's first character
@@ -88,17 +92,24 @@ def continue_all(
     jobs: Sequence[Job],
     length: int,
     stops: tuple[str, ...] = (),
+    pattern: str | None = None,
 ) -> list[Continuation]:
-    """The continuation of every job, in order. ``values`` are checked sampling values with a seed."""
+    """The continuation of every job, in order. ``values`` are checked sampling values with a seed.
+
+    With a ``pattern`` each matches it as a whole, and ends where nothing can follow; CelloquyError if none can.
+    """
+    guide = None if pattern is None else model.guide(pattern)
+    if guide is not None:
+        guide.check(length)
     chain = Chain(samplers, values, model.banned)
     done: list[Continuation] = []
     size = ROWS if len(jobs) > 1 and rows_agree(model) else 1
     for start in range(0, len(jobs), size):
         rows = [
-            _Row(job, Stream(), model.tokenizer.stream_decoder(), StopWatch(stops))
+            _Row(job, Stream(vocabulary=model.vocabulary), model.tokenizer.stream_decoder(), StopWatch(stops))
             for job in jobs[start : start + size]
         ]
-        _write(model, chain, rows, values["seed"], length)
+        _write(model, chain, rows, values["seed"], length, guide)
         done.extend(row.finished(values["seed"]) for row in rows)
     return done
 
@@ -124,9 +135,15 @@ def rows_agree(model: TextModel) -> bool:
     return True
 
 
-def _write(model: TextModel, chain: Chain, rows: list[_Row], seed: int, length: int) -> None:
-    """Draw the tokens of all rows; one that has met its stop text leaves the batch."""
+def _write(
+    model: TextModel, chain: Chain, rows: list[_Row], seed: int, length: int, guide: Guide | None = None
+) -> None:
+    """Draw the tokens of all rows; one that has met its stop text, or the end of its pattern, leaves the batch."""
     if length == 0:
+        return
+    if guide is not None and guide.over(START, length):
+        for row in rows:
+            row.ended = True
         return
     states, pending = _begin(model, rows)
     keys = [stream_key(seed, row.job.sample) for row in rows]
@@ -134,14 +151,18 @@ def _write(model: TextModel, chain: Chain, rows: list[_Row], seed: int, length: 
         with OneThread():
             logits, states = model.decoder.step(torch.tensor(pending, device=model.device), states)
         raw = model.rows(logits)
-        tokens = chain.choose_rows(raw, [row.stream for row in rows], keyed_uniforms(keys, index))
+        possible = raw if guide is None else _possible(raw, rows, guide, length - index)
+        tokens = chain.choose_rows(possible, [row.stream for row in rows], keyed_uniforms(keys, index))
         nats = surprises(as_logits(raw), tokens)
         pending = [int(token) for token in tokens.tolist()]
         for row, token, surprise in zip(rows, pending, nats.tolist(), strict=True):
             row.push(token, surprise)
             if chain.observes:
                 chain.observe(token, surprise, row.stream)
-        staying = [number for number, row in enumerate(rows) if not row.watch.found]
+            if guide is not None:
+                row.place = guide.advance(row.place, token)
+                row.ended = index + 1 < length and guide.over(row.place, length - index - 1)
+        staying = [number for number, row in enumerate(rows) if not (row.watch.found or row.ended)]
         if len(staying) < len(rows):
             if not staying:
                 return
@@ -149,6 +170,12 @@ def _write(model: TextModel, chain: Chain, rows: list[_Row], seed: int, length: 
             rows = [rows[number] for number in staying]
             keys = [keys[number] for number in staying]
             pending = [pending[number] for number in staying]
+
+
+def _possible(raw: Array, rows: Sequence[_Row], guide: Guide, left: int) -> Array:
+    """The logits [B, V] without the tokens that the pattern does not allow."""
+    possible: Array = np.where(np.stack([guide.allowed(row.place, left) for row in rows]), raw, -np.inf)
+    return possible
 
 
 def _begin(model: TextModel, rows: Sequence[_Row]) -> tuple[State, list[int]]:

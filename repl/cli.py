@@ -24,6 +24,7 @@ COMMANDS = {
     "generate": "Print text that a checkpoint writes.",
     "eval": "Score a text: how well does a checkpoint foretell it?",
     "classify": "Tell what labels texts have.",
+    "score": "Print how likely a checkpoint finds each line.",
     "list": "List the checkpoints there are.",
     "info": "Show everything that a checkpoint says of itself.",
     "plugins": "List, make and check plugins.",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from repl.generator import Writer
 from repl.sampling_options import effective_temperature
 from repl.streams import is_terminal, shown, to_json
 from repl.unknown import unknown_warning
+from repl.work_progress import WorkProgress
 
 FLUSH_SECONDS = 0.03
 """How often a stream is handed on: what comes faster is handed on together."""
@@ -28,14 +30,18 @@ class Generation:
     stops: tuple[str, ...] = ()
     samples: int = 1
     echo: bool = True
+    regex: str | None = None
+    best_of: int | None = None
+    progress: bool = False
     _told: set[str] = field(default_factory=set)
 
     def print_stream(self, prompt: str) -> None:
         """Print one continuation while it is written. A terminal gets a line break at the end, if there is none."""
         self._tell_unknown([prompt])
+        stream = self.writer.stream(prompt, self.length, stop=self.stops, seed=self.writer.seed, regex=self.regex)
         last = self._put(prompt) if self.echo else ""
         due = 0.0
-        for piece in self.writer.stream(prompt, self.length, stop=self.stops, seed=self.writer.seed):
+        for piece in stream:
             last = self._put(piece) or last
             now = time.monotonic()
             if now >= due:
@@ -75,11 +81,35 @@ class Generation:
 
     def _continuations(self, prompts: Iterable[str]) -> Iterator[Continuation]:
         """All continuations in order, a batch at a time: memory is that of one batch, however many there are."""
-        jobs = (Job(prompt, sample) for prompt in prompts for sample in range(self.samples))
-        while batch := list(itertools.islice(jobs, ROWS)):
-            self._tell_unknown([job.prompt for job in batch])
-            yield from self.writer.continuations(batch, self.length, stop=self.stops, seed=self.writer.seed)
-            sys.stdout.flush()
+        total = len(prompts) if isinstance(prompts, Sized) else None
+        progress = WorkProgress("prompts", total, self.progress)
+        drawn = self.best_of or self.samples
+        jobs = (Job(prompt, sample) for prompt in prompts for sample in range(drawn))
+        kept: list[Continuation] = []
+        try:
+            while batch := list(itertools.islice(jobs, ROWS)):
+                self._tell_unknown([job.prompt for job in batch])
+                made = self.writer.continuations(
+                    batch, self.length, stop=self.stops, seed=self.writer.seed, regex=self.regex
+                )
+                progress.add(sum(job.sample == drawn - 1 for job in batch), sum(done.tokens for done in made))
+                yield from made if self.best_of is None else self._best(made, kept)
+                sys.stdout.flush()
+        finally:
+            progress.close()
+
+    def _best(self, made: Iterable[Continuation], kept: list[Continuation]) -> Iterator[Continuation]:
+        """The ``samples`` likeliest of each prompt's ``best_of``, once all of them are there; ``kept`` are the others.
+
+        Likelihood is that of a token in the mean, by the model itself, so that a short text is not better for that.
+        """
+        for done in made:
+            kept.append(done)
+            kept.sort(key=_surprise)
+            del kept[self.samples :]
+            if done.job.sample + 1 == self.best_of:
+                yield from kept
+                kept.clear()
 
     def _tell_unknown(self, prompts: Iterable[str]) -> None:
         """Name the characters that the checkpoint does not know, each once."""
@@ -88,3 +118,8 @@ class Generation:
         if new:
             self._told.update(new)
             print(unknown_warning(self.writer.name, new), file=sys.stderr, flush=True)
+
+
+def _surprise(done: Continuation) -> float:
+    """How unlikely a continuation is to the model; one without a token is the least likely of all."""
+    return math.inf if done.nats_per_token is None else done.nats_per_token

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cells.errors import CelloquyError, UsageError
 from repl.batch import Continuation, Job, continue_all
 from repl.chain import Chain
+from repl.guide import START, Guide
+from repl.line_scores import LineScore, score_lines
 from repl.notebook import TextStream
 from repl.piece import Piece
 from repl.randomness import Randomness, random_seed
@@ -121,12 +126,16 @@ class Writer:
         self._reading.read(text)
         return self._reading.model.tokenizer.unknown_characters(text)
 
-    def step(self) -> Piece:
-        """Draw one token and append it. The first of an empty text is drawn as if a line had just begun."""
+    def step(self, allowed: NDArray[np.bool_] | None = None) -> Piece:
+        """Draw one token and append it. The first of an empty text is drawn as if a line had just begun.
+
+        ``allowed`` [V] are the tokens that may be drawn, all if it is not given.
+        """
         chain = self._current_chain()
         reading = self._reading
         logits, state = reading.model.ahead(reading.position)
-        token = chain.choose(logits, reading.stream, reading.randomness.value)
+        possible = logits if allowed is None else np.where(allowed, logits, -np.inf)
+        token = chain.choose(possible, reading.stream, reading.randomness.value)
         piece = Piece(reading.draw(token, state), token, logits)
         if chain.observes:
             chain.observe(token, piece.surprise, reading.stream)
@@ -148,6 +157,7 @@ class Writer:
         *,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        regex: str | None = None,
         **sampling: Any,
     ) -> TextStream:
         """Read ``prompt``, then yield ``length`` tokens' text piece by piece (None: without end).
@@ -156,18 +166,35 @@ class Writer:
         shown and nothing stays in the transcript; the last piece has ``finish``. ``seed`` starts the random numbers
         again; without it they go on. Sampling options given here hold for this stream; ``settings`` may still be
         changed while it runs. Raises UsageError for a value that an option cannot have, at once. A notebook shows the
-        stream live, coloured by surprise.
+        stream live, coloured by surprise. With ``regex`` the text drawn matches the whole pattern, and ends where
+        nothing can follow.
         """
         stops = check_stops(stop)
         _check_length(length)
+        guide = self._guide(regex, length, stops)
         given = {self.settings.options[name].key: value for name, value in sampling.items()}
         self.settings.merged(given)
         if seed is not None:
             seed = self.settings.options["seed"].validate(seed)
-        return TextStream(prompt, self._stream(prompt, length, stops, seed, given))
+        return TextStream(prompt, self._stream(prompt, length, stops, seed, given, guide))
+
+    def _guide(self, pattern: str | None, length: int | None, stops: Sequence[str]) -> Guide | None:
+        if pattern is None:
+            return None
+        if stops:
+            raise UsageError("give stop texts or a regex: a text that is cut would not match")
+        guide = self._reading.model.guide(pattern)
+        guide.check(length)
+        return guide
 
     def _stream(
-        self, prompt: str, length: int | None, stops: tuple[str, ...], seed: int | None, given: Mapping[str, Any]
+        self,
+        prompt: str,
+        length: int | None,
+        stops: tuple[str, ...],
+        seed: int | None,
+        given: Mapping[str, Any],
+        guide: Guide | None,
     ) -> Iterator[Piece]:
         before = {key: self.settings[key] for key in given}
         for key, value in given.items():
@@ -177,7 +204,7 @@ class Writer:
             self.randomness = Randomness(seed)
         try:
             self.feed(prompt)
-            yield from self._pieces(length, StopWatch(stops))
+            yield from self._pieces(length, StopWatch(stops)) if guide is None else self._guided(length, guide)
         finally:
             for key, value in before.items():
                 if self.settings[key] == mine[key]:  # else it was changed on the way, and that stays
@@ -198,36 +225,74 @@ class Writer:
                 shown[-1].finish = "length"
             yield from shown
 
-    def generate(self, prompt: str = "", length: int = 200, *, stop: Sequence[str] = (), **sampling: Any) -> str:
+    def _guided(self, length: int | None, guide: Guide) -> Iterator[Piece]:
+        """Pieces whose text matches a pattern."""
+        place, left = START, length
+        while not guide.over(place, left):
+            piece = self.step(guide.allowed(place, left))
+            place = guide.advance(place, piece.token)
+            left = None if left is None else left - 1
+            if left == 0:
+                piece.finish = "length"
+            yield piece
+        if left != 0:
+            yield Piece("", finish="stop")
+
+    def generate(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        *,
+        stop: Sequence[str] = (),
+        regex: str | None = None,
+        **sampling: Any,
+    ) -> str:
         """The continuation of ``prompt``, from a fresh beginning. The conversation stays as it is.
 
         The same seed gives the same text; without one (here or in the settings) each call draws its own.
         """
-        return self.generate_batch([prompt], length, stop=stop, **sampling)[0]
+        return self.generate_batch([prompt], length, stop=stop, regex=regex, **sampling)[0]
 
     def generate_batch(
-        self, prompts: Sequence[str], length: int = 200, *, stop: Sequence[str] = (), **sampling: Any
+        self,
+        prompts: Sequence[str],
+        length: int = 200,
+        *,
+        stop: Sequence[str] = (),
+        regex: str | None = None,
+        **sampling: Any,
     ) -> list[str]:
         """The continuation of each prompt, all at once; each is what :meth:`generate` gives for it with this seed."""
         if isinstance(prompts, str):
             raise UsageError("generate_batch takes a list of prompts; for one there is generate")
         jobs = [Job(prompt) for prompt in prompts]
-        return [done.text for done in self.continuations(jobs, length, stop=stop, **sampling)]
+        return [done.text for done in self.continuations(jobs, length, stop=stop, regex=regex, **sampling)]
 
     def continuations(
-        self, jobs: Sequence[Job], length: int = 200, *, stop: Sequence[str] = (), **sampling: Any
+        self,
+        jobs: Sequence[Job],
+        length: int = 200,
+        *,
+        stop: Sequence[str] = (),
+        regex: str | None = None,
+        **sampling: Any,
     ) -> list[Continuation]:
         """What :meth:`generate_batch` gives, with everything that there is to know about each."""
         stops = check_stops(stop)
         _check_length(length)
+        self._guide(regex, length, stops)
         values = self.settings.merged(sampling)
         if values["seed"] is None:
             values["seed"] = random_seed()
-        return continue_all(self._reading.model, self._registry.samplers, values, jobs, length, stops)
+        return continue_all(self._reading.model, self._registry.samplers, values, jobs, length, stops, regex)
 
     def score(self, text: str) -> Score:
         """How well the checkpoint foretells a text, read from a fresh beginning. The conversation stays as it is."""
         return score_text(self._reading.model, text)
+
+    def score_lines(self, texts: Iterable[str]) -> Iterator[LineScore]:
+        """-log p of each text, each read as the first line of a text; in order, and many at once."""
+        return score_lines(self._reading.model, texts)
 
     # ------------------------------------------------------------------ going back
 

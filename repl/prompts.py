@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cells.errors import UsageError
-from repl.streams import argument_text, input_lines, is_terminal, read_input, read_text_file
+from repl.streams import argument_text, file_lines, input_lines, is_terminal, read_input, read_text_file
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,10 @@ class PromptSource:
             raise UsageError("give the prompt by --prompt or by --prompt-file, not both")
 
     def prompts(self) -> Iterable[str]:
-        """The prompts; those of standard input's lines as they come, so that any number of them takes no memory."""
-        if self.text is None and self.file is None and self.lines and not is_terminal(sys.stdin):
+        """The prompts; the lines of a file or of standard input as they come, so that many take no memory."""
+        if self.lines and self.file is not None:
+            return file_lines(self.file)
+        if self.text is None and self.lines and not is_terminal(sys.stdin):
             return input_lines()
         whole = self._whole()
         return _lines(whole) if self.lines else [whole]

@@ -71,7 +71,7 @@ class Reading:
         self.last = Passage(
             None, "", array("i"), False, model.beginning(), model.tokenizer.stream_decoder(), randomness, {}
         )
-        self.stream = Stream()
+        self.stream = Stream(vocabulary=model.vocabulary)
         self.go_to(self.last)
 
     def go_to(self, passage: Passage) -> None:
@@ -82,7 +82,7 @@ class Reading:
         branch = [step for step in passage.back() if step.depth > shared.depth]
         for step in reversed(branch):
             history.extend(step.tokens)
-        self.stream = Stream(history, dict(passage.memory))
+        self.stream = Stream(history, dict(passage.memory), self.model.vocabulary)
         self.last = passage
         self.position = self._position_after(passage)
         self.randomness = passage.randomness

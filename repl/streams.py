@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -55,8 +55,21 @@ def read_input() -> str:
 
 def input_lines() -> Iterator[str]:
     """The lines of standard input, without their ends, as they come."""
-    for number, line in enumerate(_input_bytes(), 1):
-        yield _decode(line.rstrip(b"\n").removesuffix(b"\r"), f"line {number} of standard input")
+    return _lines(_input_bytes(), "standard input")
+
+
+def file_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text file, without their ends, read as they are asked for. Raises CelloquyError."""
+    try:
+        with path.open("rb") as file:
+            yield from _lines(file, str(path))
+    except OSError as error:
+        raise CelloquyError(f"{path}: {os.strerror(error.errno) if error.errno else error}") from error
+
+
+def _lines(file: Iterable[bytes], what: str) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        yield _decode(line.rstrip(b"\n").removesuffix(b"\r"), f"line {number} of {what}")
 
 
 def read_text_file(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +12,8 @@ import torch
 from cells.errors import CelloquyError
 from cells.state import State
 from checkpoints.finding import siblings
-from checkpoints.tokenizers import pieces
+from checkpoints.tokenizers import pieces, token_bytes
+from plugins.vocabulary import Vocabulary
 from repl.chain import rows_of
 from repl.sampling import Array
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from checkpoints.loading import Loaded
+    from repl.guide import Guide
 
 READ_AT_ONCE = 1024
 """Characters of a prompt or transcript that are read in one go: bounds the memory that a long one takes."""
@@ -65,6 +68,8 @@ class TextModel:
         self.family = self.name.removesuffix("." + self.cell_name)
         unknown = self.tokenizer.unknown_id
         self.banned: tuple[int, ...] = () if unknown is None else (unknown,)
+        self.vocabulary = Vocabulary(functools.partial(token_bytes, self.tokenizer))
+        self._guides: dict[str, Guide] = {}
         self.start = self._start_token()
         self.device = loaded.model.readout.bias.device
         with OneThread():
@@ -119,6 +124,14 @@ class TextModel:
             label = self.loaded.cell.label
             raise CelloquyError(f"the logits are not numbers (NaN): the checkpoint or its cell {label} is broken")
         return rows
+
+    def guide(self, pattern: str) -> Guide:
+        """What holds a text to a pattern; kept, since samples and prompts share it."""
+        if pattern not in self._guides:
+            from repl.guide import Guide
+
+            self._guides[pattern] = Guide(pattern, self.vocabulary, self.banned)
+        return self._guides[pattern]
 
     def sibling_paths(self) -> dict[str, Path]:
         """The files of the family now, by cell."""

@@ -1,13 +1,14 @@
-"""A gallery of cells from papers, registered by the hook that anybody's cell uses; lazily, so nothing imports torch."""
+"""A gallery of cells from papers, and a sampler, registered by anybody's hooks; lazily, so nothing imports torch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from plugins.gallery.form_pattern import OPTIONS
 from plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from plugins.registry import RegisterCell
+    from plugins.registry import RegisterCell, RegisterSampler
 
 CELLS = (
     ("peephole-lstm", "peephole_lstm:PeepholeLSTM", "LSTM whose gates see the memory (Gers and Schmidhuber 2000)"),
@@ -31,3 +32,9 @@ def register_cells(register: RegisterCell) -> None:
     """Every cell of the gallery."""
     for name, target, summary in CELLS:
         register(name, f"plugins.gallery.{target}", summary=summary)
+
+
+@hookimpl
+def register_samplers(register: RegisterSampler) -> None:
+    """The sampler that keeps a form of verse."""
+    register("plugins.gallery.form:Form", name="form", options=OPTIONS, order=50)

@@ -62,8 +62,10 @@ def entry_of(sampler: type[Sampler]) -> Any:
 def test_sampler_and_its_options_are_found_in_the_order_of_action() -> None:
     registry = registry_of(Strong)
     assert registry.failures == []
-    assert [entry.name for entry in registry.samplers] == ["strong", "typical", "mirostat"]
-    assert [option.name for option in registry.sampler_options][:2] == ["strength", "typical-p"]
+    assert [entry.name for entry in registry.samplers] == [
+        *("logit-bias", "banned", "form", "strong", "typical", "mirostat")
+    ]
+    assert [option.name for option in registry.sampler_options][5:7] == ["strength", "typical-p"]
 
 
 def test_sampler_at_neutral_values_is_not_active() -> None:
@@ -109,7 +111,7 @@ def test_sampler_that_cannot_be_registered_is_reported_and_the_others_stay(targe
     (failure,) = registry.failures
     assert told in str(failure)
     assert str(failure).startswith("plugin strange of celloquy-strange 1.0: ")
-    assert [entry.name for entry in registry.samplers] == ["typical", "mirostat"]
+    assert [entry.name for entry in registry.samplers] == ["logit-bias", "banned", "form", "typical", "mirostat"]
 
 
 def returning(value: Any) -> type[Sampler]:
