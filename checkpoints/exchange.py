@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -46,7 +47,9 @@ def import_weights(
     """
     check_name(name, "name")
     if file.suffix in PICKLED:
-        raise CelloquyError(f"{file}: {HOW_TO_CONVERT.format(name=file.name, stem=file.stem)}")
+        # A stranger's file name may hold quotes: it would be code in a line that people copy.
+        stem = file.stem if re.fullmatch(r"[A-Za-z0-9_-]+", file.stem) else "model"
+        raise CelloquyError(f"{file}: {HOW_TO_CONVERT.format(name=stem + file.suffix, stem=stem)}")
     if not file.is_file():
         raise CelloquyError(f"there is no file {file}")
     try:

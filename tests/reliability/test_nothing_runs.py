@@ -20,6 +20,7 @@ UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib
 UNSAFE_CALLS = {
     ("torch", "load"),
     ("torch", "save"),
+    ("serialization", "load"),
     ("jit", "load"),
     ("hub", "load"),
     ("export", "load"),
@@ -41,6 +42,9 @@ def unsafe(tree: ast.AST) -> list[str]:
             found += [alias.name for alias in node.names if alias.name.partition(".")[0] in UNSAFE_MODULES]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in UNSAFE_MODULES:
             found.append(str(node.module))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torch"):
+            owner = (node.module or "").rpartition(".")[2]
+            found += [f"{owner}.{alias.name}" for alias in node.names if (owner, alias.name) in UNSAFE_CALLS]
         elif isinstance(node, ast.Attribute):
             owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
             found += [f"{owner}.{node.attr}"] if (owner, node.attr) in UNSAFE_CALLS else []
@@ -63,6 +67,7 @@ def test_no_source_reads_a_pickle_or_runs_text(ledger: Ledger) -> None:
     "code",
     [
         "import pickle", "from pickle import loads", "import torch\ntorch.load('x')", "import torch as t, marshal",
+        "from torch import load", "from torch.jit import load", "torch.serialization.load(f)",
         "torch.jit.load(f)", "np.load(f, allow_pickle=True)", "eval('1')", "exec(x)", "__import__(name)",
     ],
 )  # fmt: skip
