@@ -1,0 +1,83 @@
+"""Training tokens a second: several processes under torchrun against one process with as many threads. Prints a table.
+
+Run it by name: ``python tests/benchmarks/data_parallel.py [--rounds N] [--processes N] [--cells lstm,gru]``.
+
+Both train the same model on the same global batch with the program itself (``celloquy train`` and ``torchrun
+--nproc-per-node N --module celloquy train``), taking turns within each round. The speed is read from the run's log,
+between its third line and its last, exchange of gradients and everything else included; the ratio is the median of the
+rounds' ratios. The losses that the two reach stand beside them: they are those of the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import string
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ALPHABET = (string.digits + string.ascii_letters + string.punctuation + " ")[:95]
+SKIPPED = 3
+"""Lines of the log, ten steps each, in which a run warms up."""
+
+
+def speed(folder: Path, arguments: list[str], processes: int, threads: int) -> tuple[float, float]:
+    """Tokens a second and the last training loss of one run."""
+    start = [sys.executable, "-m", "celloquy"]
+    if processes > 1:
+        start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+        start += ["--module", "celloquy"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+    command = [*start, "train", "corpus.txt", *arguments, "--threads", str(threads)]
+    subprocess.run(command, cwd=folder, env=environ, check=True, capture_output=True)
+    (log,) = folder.glob("checkpoints/*.run/log.jsonl")
+    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = [event for event in events if event["event"] == "train"]
+    first, last = lines[SKIPPED - 1], lines[-1]
+    return (last["tokens"] - first["tokens"]) / (last["seconds"] - first["seconds"]), last["loss"]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=90)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--cells", default="rnn,lstm,gru")
+    parser.add_argument("--hidden", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--precision", default="auto")
+    given = parser.parse_args()
+    sizes = ["--hidden", str(given.hidden), "--batch", str(given.batch), "--bptt", str(given.length)]
+    sizes += ["--steps", str(given.steps), "--val", "0", "--precision", given.precision, "--schedule", "constant"]
+    chance = random.Random(1)
+    text = "".join(chance.choice(ALPHABET) for _ in range(1_000_000))
+    print(f"H={given.hidden}, batch {given.batch}, T={given.length}, {len(ALPHABET) + 1} tokens, {given.precision}")
+    print(f"| cell | 1 process, {given.processes} threads | {given.processes} processes | ratio | last losses |")
+    print("|---|---|---|---|---|")
+    for cell in given.cells.split(","):
+        rounds = []
+        for _ in range(given.rounds):
+            both = []
+            for processes in (1, given.processes):
+                with tempfile.TemporaryDirectory() as name:
+                    folder = Path(name)
+                    (folder / "corpus.txt").write_text(text, encoding="utf-8")
+                    arguments = ["--name", "measured", "--cell", cell, *sizes]
+                    both.append(speed(folder, arguments, processes, given.processes // processes))
+            rounds.append(both)
+        one, many = (statistics.median(both[place][0] for both in rounds) for place in (0, 1))
+        ratio = statistics.median(both[1][0] / both[0][0] for both in rounds)
+        losses = " and ".join(f"{both[1]:.4f}" for both in rounds[-1])
+        print(f"| {cell} | {one:,.0f} | {many:,.0f} | {ratio:.2f} | {losses} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
