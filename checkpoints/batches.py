@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import torch
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cells.errors import CelloquyError
+from checkpoints.token_cache import let_go
 
-Tokens = NDArray[numpy.int32]
+Tokens = NDArray[numpy.integer[Any]]
+LET_GO_EVERY = 256
+"""Batches between two times at which mapped tokens that were read give their memory back."""
 
 
 def split_text(text: str, fraction: float) -> tuple[str, str]:
@@ -19,14 +23,18 @@ def split_text(text: str, fraction: float) -> tuple[str, str]:
 
     Raises CelloquyError if a part would have fewer than two characters: one to read and one to foretell.
     """
-    cut = int(len(text) * (1 - fraction)) if fraction > 0 else len(text)
-    train, validation = text[:cut], text[cut:]
-    if len(train) < 2 or (fraction > 0 and len(validation) < 2):
+    cut = parts_of(len(text), fraction)
+    return text[:cut], text[cut:]
+
+
+def parts_of(characters: int, fraction: float) -> int:
+    """Where a text of so many characters is split. Raises CelloquyError as :func:`split_text` does."""
+    cut = int(characters * (1 - fraction)) if fraction > 0 else characters
+    left = characters - cut
+    if cut < 2 or (fraction > 0 and left < 2):
         advice = "a longer corpus is needed" if fraction == 0 else "give a longer corpus or another --val"
-        raise CelloquyError(
-            f"the corpus is too small: {len(train)} characters to train on and {len(validation)} to validate; {advice}"
-        )
-    return train, validation
+        raise CelloquyError(f"the corpus is too small: {cut} characters to train on and {left} to validate; {advice}")
+    return cut
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,12 @@ class SequentialBatches:
     def next(self) -> tuple[Tensor, Tensor]:
         """Inputs and targets, int64 [T, B] each; a target is the token after its input."""
         places = (self._starts + (self._offsets + self.read)) % len(self.tokens)
-        window = torch.from_numpy(self.tokens[places].astype(numpy.int64))
+        return self._window(places)
+
+    def _window(self, places: NDArray[numpy.int64]) -> tuple[Tensor, Tensor]:
+        """The tokens at these places [T + 1, B] as inputs and targets."""
+        window = torch.from_numpy(numpy.asarray(self.tokens[places], dtype=numpy.int64))
         self.read += self.bptt
+        if self.read // self.bptt % LET_GO_EVERY == 0:
+            let_go(self.tokens)
         return window[:-1], window[1:]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cells.errors import CelloquyError, UsageError
 from checkpoints.shown import plain, shown
 
 BYTE_ORDER_MARK = "\ufeff"
+OFFERED = "name its --encoding, or give --errors replace"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,16 @@ class Corpus:
     text: str
     files: tuple[CorpusFile, ...]
     fingerprint: str
+
+    @property
+    def characters(self) -> int:
+        """How many there are."""
+        return len(self.text)
+
+    @property
+    def letters(self) -> str:
+        """A text with every character of the corpus: the corpus itself."""
+        return self.text
 
     @classmethod
     def from_text(cls, text: str, files: Sequence[CorpusFile] = ()) -> Corpus:
@@ -58,14 +70,11 @@ def read_corpus(paths: Sequence[str | Path], encoding: str = "utf-8", errors: st
     return Corpus.from_text(text, files)
 
 
-def _read(path: Path) -> bytes:
-    """The bytes of a file: of one that is growing, those that it has now; of a pipe, all that come."""
+@contextlib.contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turns what the operating system says of a file that cannot be read into one line."""
     try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-                raise CelloquyError(f"{path} is a device, which may never end; name a file")
-            return file.read(status.st_size if stat.S_ISREG(status.st_mode) else -1)
+        yield
     except FileNotFoundError:
         raise CelloquyError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -73,6 +82,15 @@ def _read(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise CelloquyError(f"{path} cannot be read: {reason}") from error
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a file: of one that is growing, those that it has now; of a pipe, all that come."""
+    with read_errors(path), open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+            raise CelloquyError(f"{path} is a device, which may never end; name a file")
+        return file.read(status.st_size if stat.S_ISREG(status.st_mode) else -1)
 
 
 def _decode(path: Path, raw: bytes, encoding: str, errors: str) -> str:
@@ -84,10 +102,14 @@ def _decode(path: Path, raw: bytes, encoding: str, errors: str) -> str:
             raise UsageError(
                 f"encoding {shown(encoding)} is not known; utf-8, utf-16, latin-1 and cp1252 are"
             ) from None
-        offered = "name its --encoding, or give --errors replace"
-        name = encoding.upper()
         if not isinstance(error, UnicodeDecodeError):
-            raise CelloquyError(f"{path} is not {name}; {offered}") from None
-        place = f"byte {error.start} (0x{raw[error.start]:02x}) does not belong there"
-        raise CelloquyError(f"{path} is not {name}: {place}; {offered}") from None
+            raise CelloquyError(f"{path} is not {encoding.upper()}; {OFFERED}") from None
+        raise not_in_encoding(path, encoding, error.start, raw[error.start]) from None
     return text.removeprefix(BYTE_ORDER_MARK).replace("\r\n", "\n")
+
+
+def not_in_encoding(path: Path, encoding: str, place: int, byte: int) -> CelloquyError:
+    """The complaint about a byte that does not belong where it stands."""
+    return CelloquyError(
+        f"{path} is not {encoding.upper()}: byte {place} (0x{byte:02x}) does not belong there; {OFFERED}"
+    )

@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from cells.errors import CelloquyError
 from cells.model import LanguageModel
 from cells.state import State, select, stack
-from checkpoints.batches import Tokens
+from checkpoints.batches import LET_GO_EVERY, Tokens
 from checkpoints.device import choose_threads
+from checkpoints.token_cache import let_go
 from checkpoints.trial import reading_trial
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ WORTH_MEASURING = 20_000
 """Tokens from which on measuring threads costs little beside the reading."""
 
 IGNORED = -100
+
+KEPT = 1 << 24
+"""Losses of the first reading that are kept, to see where the second one no longer differs."""
 
 
 @dataclass(frozen=True)
@@ -114,62 +118,72 @@ def score_tokens(model: LanguageModel, tokens: Tokens) -> Score:
     model.eval()
     model.compute_dtype = None
     try:
-        inputs, targets = _rows(tokens, model.config.unknown_id)
-        inputs, targets = inputs.to(model.readout.bias.device), targets.to(model.readout.bias.device)
-        losses = _read_twice(model, inputs, targets)
+        score = _read_twice(model, Rows(tokens, model.config.unknown_id, model.readout.bias.device))
     finally:
         model.compute_dtype = dtype
         model.train(was_training)
-    counted = int((targets != IGNORED).sum())
-    if counted == 0:
+    if score.tokens == 0:
         raise CelloquyError("the checkpoint knows no character of this text after the first, so there is no score")
-    return Score(float(losses.double().sum()), counted)
+    return score
 
 
 def _row_count(tokens: int) -> int:
     return max(1, min(MOST_ROWS, tokens // ROW))
 
 
-def _rows(tokens: Tokens, unknown_id: int | None) -> tuple[Tensor, Tensor]:
-    """Inputs and targets [T, B], row after row; IGNORED marks unknown targets and the last row's padding."""
-    count = len(tokens) - 1
-    rows = _row_count(count)
-    length = -(-count // rows)
-    inputs = numpy.zeros(rows * length, dtype=numpy.int64)
-    targets = numpy.full(rows * length, IGNORED, dtype=numpy.int64)
-    inputs[:count] = tokens[:-1]
-    targets[:count] = tokens[1:]
-    if unknown_id is not None:
-        targets[targets == unknown_id] = IGNORED
-    by_row = (torch.from_numpy(array.reshape(rows, length)) for array in (inputs, targets))
-    first, second = (array.t().contiguous() for array in by_row)
-    return first, second
+class Rows:
+    """A text cut into rows that are read side by side: ``count`` rows of ``length`` steps, the last one padded."""
+
+    def __init__(self, tokens: Tokens, unknown_id: int | None, device: torch.device) -> None:
+        self.tokens = tokens
+        self.unknown_id = unknown_id
+        self.device = device
+        self.scored = len(tokens) - 1
+        self.count = _row_count(self.scored)
+        self.length = -(-self.scored // self.count)
+
+    def span(self, place: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets [S, B] of the SPAN steps from ``place`` on; IGNORED marks unknown targets and padding."""
+        steps = numpy.arange(place, min(place + SPAN, self.length), dtype=numpy.int64)
+        at = steps[:, None] + self.length * numpy.arange(self.count, dtype=numpy.int64)
+        there = at < self.scored
+        at[~there] = 0
+        inputs = numpy.asarray(self.tokens[at], dtype=numpy.int64)
+        targets = numpy.asarray(self.tokens[at + 1], dtype=numpy.int64)
+        targets[~there] = IGNORED
+        if self.unknown_id is not None:
+            targets[targets == self.unknown_id] = IGNORED
+        return torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)
 
 
-def _read_twice(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Tensor:
-    """The loss of every target [T, B]; 0 where it is ignored."""
-    length, rows = inputs.shape
-    losses = torch.zeros(length, rows, device=inputs.device)
-    start = model.initial_state(rows)
+def _read_twice(model: LanguageModel, rows: Rows) -> Score:
+    """The score of all rows. The losses of the first reading are kept for as long as memory allows (KEPT)."""
+    start = model.initial_state(rows.count)
     state = start
-    for place in range(0, length, SPAN):
-        losses[place : place + SPAN], state = _losses(model, inputs, targets, place, state)
-    if rows == 1:
-        return losses
-    state = stack([select(start, [0]), select(state, range(rows - 1))])
-    for place in range(0, length, SPAN):
-        again, state = _losses(model, inputs, targets, place, state)
-        difference = (again - losses[place : place + SPAN]).abs().mean()
-        losses[place : place + SPAN] = again
-        if float(difference) < SETTLED:
-            break
-    return losses
+    kept: list[Tensor] = []
+    sums: list[Tensor] = []
+    counted = 0
+    for place in range(0, rows.length, SPAN):
+        losses, known, state = _losses(model, *rows.span(place), state)
+        counted += known
+        sums.append(losses.double().sum())
+        if (len(kept) + 1) * losses.numel() <= KEPT:
+            kept.append(losses)
+        if len(sums) % LET_GO_EVERY == 0:
+            let_go(rows.tokens)
+    if rows.count > 1:
+        state = stack([select(start, [0]), select(state, range(rows.count - 1))])
+        for number, place in enumerate(range(0, rows.length, SPAN)):
+            losses, _, state = _losses(model, *rows.span(place), state)
+            sums[number] = losses.double().sum()
+            if number < len(kept) and float((losses - kept[number]).abs().mean()) < SETTLED:
+                break
+    return Score(float(torch.stack(sums).sum()), counted)
 
 
-def _losses(model: LanguageModel, inputs: Tensor, targets: Tensor, place: int, state: State) -> tuple[Tensor, State]:
-    """The losses [S, B] of one span, and the state after it; the logits are made a piece at a time."""
-    hidden, state = model.hidden(inputs[place : place + SPAN], state)
-    wanted = targets[place : place + SPAN]
+def _losses(model: LanguageModel, inputs: Tensor, wanted: Tensor, state: State) -> tuple[Tensor, int, State]:
+    """The losses [S, B], 0 where ignored, how many are not, and the state after; logits are made a piece at a time."""
+    hidden, state = model.hidden(inputs, state)
     piece = max(1, LOGITS_AT_ONCE // (inputs.shape[1] * model.config.vocabulary_size))
     losses = []
     for at in range(0, len(wanted), piece):
@@ -177,4 +191,4 @@ def _losses(model: LanguageModel, inputs: Tensor, targets: Tensor, place: int, s
         part = wanted[at : at + piece]
         flat = F.cross_entropy(logits.flatten(0, 1), part.flatten(), ignore_index=IGNORED, reduction="none")
         losses.append(flat.view(part.shape))
-    return torch.cat(losses), state
+    return torch.cat(losses), int((wanted != IGNORED).sum()), state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy
-import torch
 from torch import Tensor
 
 from checkpoints.batches import SequentialBatches, Tokens
@@ -35,6 +34,4 @@ class RandomBatches(SequentialBatches):
             self._order = first + self.bptt * draw.permutation(self._pieces)
             self._pass = number
         starts = self._order[(place * self.batch + self._rows) % self._pieces]
-        window = torch.from_numpy(self.tokens[(starts + self._offsets) % len(self.tokens)].astype(numpy.int64))
-        self.read += self.bptt
-        return window[:-1], window[1:]
+        return self._window((starts + self._offsets) % len(self.tokens))

@@ -19,14 +19,16 @@ from cells.kernels import fused_kernel
 from cells.layer import KernelFinder
 from cells.memory import keep_freed_memory
 from cells.model import LanguageModel, ModelConfig
-from checkpoints.batches import BatchSize, SequentialBatches, Tokens, fitting_batch, split_text
-from checkpoints.corpus import Corpus, read_corpus
+from checkpoints.batches import BatchSize, SequentialBatches, fitting_batch
+from checkpoints.corpus import Corpus
 from checkpoints.device import choose_device, choose_precision
 from checkpoints.dialog import Template, read_dialogues
+from checkpoints.encoded import Text, corpus_tokenizer, encoded
 from checkpoints.event_file import EventFile
 from checkpoints.files import make_folder
 from checkpoints.header import Header
 from checkpoints.interrupt import Interrupted
+from checkpoints.large_corpus import LargeCorpus, open_corpus
 from checkpoints.loading import Loaded, load_checkpoint
 from checkpoints.options import TrainOptions, cell_options
 from checkpoints.parallel import Ranks, joined_ranks
@@ -40,7 +42,7 @@ from checkpoints.schedule import Budget
 from checkpoints.shown import shown
 from checkpoints.start import start_from, widened_tokenizer
 from checkpoints.threads import ThreadWatch
-from checkpoints.tokenizers import Tokenizer, make_tokenizer, tokenizer_from_json
+from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
 from checkpoints.train import options_from, require_corpus, resumed_options, same_budget
 from checkpoints.trainer import Trainer
 from checkpoints.trial import gradient_trial
@@ -70,16 +72,6 @@ class CellRun:
         return f"{self.options.name}.{self.options.cell}"
 
 
-@dataclass(frozen=True)
-class Text:
-    """The corpus as tokens: both parts, and the characters of the second."""
-
-    tokenizer: Tokenizer
-    train: Tokens
-    validation: Tokens
-    validation_characters: int
-
-
 class TrainingSession:
     """Checks everything that can be checked, then trains the cells one after the other."""
 
@@ -94,20 +86,20 @@ class TrainingSession:
         self.reporter = reporter
         self.ranks = Ranks()
         self._format, self._encoding, self._errors = "text", "utf-8", "strict"
-        self._corpus: Corpus | None = None
+        self._corpus: Corpus | LargeCorpus | None = None
         self._texts: dict[str, Text] = {}
 
     @property
-    def corpus(self) -> Corpus:
+    def corpus(self) -> Corpus | LargeCorpus:
         """The corpus, read when it is first needed."""
         if self._corpus is None:
             self._corpus = self._read()
         return self._corpus
 
-    def _read(self) -> Corpus:
+    def _read(self) -> Corpus | LargeCorpus:
         if self._format == "dialog":
             return read_dialogues(self.paths, None, self._encoding, self._errors)
-        return read_corpus(self.paths, self._encoding, self._errors)
+        return open_corpus(self.paths, self._encoding, self._errors, self.reporter.note)
 
     def train_all(self, plans: list[dict[str, Any]], again: str) -> list[Path]:
         """Train each planned cell; ``again`` is the command that an interrupted person should give."""
@@ -179,10 +171,7 @@ class TrainingSession:
         tokenizer = self._tokenizer(run)
         key = f"{options.val} {tokenizer.to_json()}"
         if key not in self._texts:
-            train, validation = split_text(self.corpus.text, options.val)
-            self._texts[key] = Text(
-                tokenizer, tokenizer.encode_array(train), tokenizer.encode_array(validation), len(validation)
-            )
+            self._texts[key] = encoded(self.corpus, tokenizer, options.val)
         return self._texts[key]
 
     def _tokenizer(self, run: CellRun) -> Tokenizer:
@@ -192,9 +181,9 @@ class TrainingSession:
             self._check_changed(run, tokenizer)
             return tokenizer
         if run.start is not None:
-            return widened_tokenizer(run.start.tokenizer, self.corpus.text)
+            return widened_tokenizer(run.start.tokenizer, self.corpus.letters)
         options = run.options
-        return make_tokenizer(options.tokens, self.corpus.text, options.normalize, options.lowercase)
+        return corpus_tokenizer(self.corpus, options.tokens, options.normalize, options.lowercase)
 
     def _check_changed(self, run: CellRun, tokenizer: Tokenizer) -> None:
         """Refuse another corpus than the run began with, unless it was asked for and its characters are known."""
@@ -205,7 +194,7 @@ class TrainingSession:
                 f"the corpus is not the one that {run.name} began with; give --allow-changed-corpus to go on with this"
                 " one, or start anew without --resume"
             )
-        strange = tokenizer.unknown_characters(self.corpus.text)
+        strange = tokenizer.unknown_characters(self.corpus.letters)
         if strange:
             raise CelloquyError(
                 f"{run.name} cannot go on with this corpus: it does not know {shown(strange[0])}"
@@ -221,6 +210,7 @@ class TrainingSession:
         if run.resume is not None and run.resume.run.finished and same_budget(run.options, run.resume.options):
             return
         with self.ranks.together():
+            self.ranks.from_first(lambda: bool(self._text(run)))  # the others find a large corpus encoded already
             text = self._text(run)
             size = self._size(run.options, text)
         device = choose_device(run.options.device)
@@ -335,7 +325,7 @@ class TrainingSession:
         if options.val and options.eval_on != "train":
             validation = Validation(text.validation, text.validation_characters)
         if options.eval_on != "val":
-            characters = len(self.corpus.text) - text.validation_characters
+            characters = self.corpus.characters - text.validation_characters
             training_text = Validation(text.train, characters, "train_text")
         return validation, training_text
 
@@ -373,7 +363,7 @@ class TrainingSession:
             },
             corpus={
                 "files": [vars(file) for file in self.corpus.files],
-                "characters": len(self.corpus.text),
+                "characters": self.corpus.characters,
                 "fingerprint": f"sha256:{self.corpus.fingerprint}",
             },
             recipe=run.options.recipe_values(),

@@ -16,6 +16,7 @@ from cells.initialise import initialise
 from cells.model import LanguageModel
 from checkpoints.batches import BatchSize, SequentialBatches
 from checkpoints.corpus import Corpus
+from checkpoints.encoded import Text
 from checkpoints.header import CLASSIFY, GENERATE, Header, read_header
 from checkpoints.labels.batches import EncodedTexts, TextBatches, encoded
 from checkpoints.labels.corpus import LabelledCorpus, read_labelled
@@ -28,7 +29,7 @@ from checkpoints.places import places
 from checkpoints.resume import begun_options
 from checkpoints.run_parts import Machine, Parts
 from checkpoints.schedule import Budget
-from checkpoints.session import RANDOM_APART, CellRun, Text, TrainingSession
+from checkpoints.session import RANDOM_APART, CellRun, TrainingSession
 from checkpoints.tokenizers import Tokenizer, make_tokenizer
 from checkpoints.trainer import Trainer
 from checkpoints.validation import Validation
