@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cells.errors import CelloquyError, UsageError
     from checkpoints.labels.classifier import Classifier
     from checkpoints.train import train
-    from plugins.conformance import check_cell
+    from plugins.conformance import check_cell, conformance_checks
     from plugins.hookspecs import hookimpl
     from plugins.options import Option
     from plugins.sampler import Sampler, Stream
@@ -45,6 +45,7 @@ __all__ = [
     "Writer",
     "__version__",
     "check_cell",
+    "conformance_checks",
     "hookimpl",
     "load",
     "load_classifier",
@@ -64,6 +65,7 @@ _HOMES = {
     "UsageError": "cells.errors",
     "Writer": "repl.generator",
     "check_cell": "plugins.conformance",
+    "conformance_checks": "plugins.conformance",
     "hookimpl": "plugins.hookspecs",
     "load": "celloquy._calls",
     "load_classifier": "celloquy._calls",

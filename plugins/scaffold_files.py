@@ -60,7 +60,7 @@ class $class_name(Cell):
 """The conformance kit, one check a test."""
 
 import pytest
-from plugins.conformance import conformance_checks
+from celloquy import conformance_checks
 
 from $package.cell import $class_name
 

@@ -13,10 +13,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from repl.click_options import add_common_options
-from repl.exits import run_to_exit
+from repl.exits import DONE, run_to_exit
 from repl.program import Program, first_word
 from repl.shell_completion import VARIABLE, checkpoints, make_completable, program_being_typed, quietly
 from repl.streams import use_utf8
+from repl.visible import one_line
 
 COMMANDS = {
     "repl": "Talk with a checkpoint, live; what celloquy does without a command.",
@@ -99,7 +100,11 @@ class CommandLine(click.Group):
         use_utf8()
         arguments = list(sys.argv[1:] if args is None else args)
         program = Program.from_arguments(arguments)
-        sys.exit(run_to_exit(lambda: self._run(arguments, program), program.debug))
+        status = run_to_exit(lambda: self._run(arguments, program), program.debug)
+        if status == DONE:
+            for file in program.missing_plugins():
+                click.echo(one_line(f"warning: there is no plugin file {file}"), err=True)
+        sys.exit(status)
 
     def _run(self, arguments: list[str], program: Program) -> None:
         with self.make_context("celloquy", with_default_command(arguments), obj=program) as context:

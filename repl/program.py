@@ -47,6 +47,10 @@ class Program:
             self._registry.append(load_registry(self.plugin_files))
         return self._registry[0]
 
+    def missing_plugins(self) -> list[str]:
+        """The ``--plugin`` files that are not there, unless a command that needed the plugins has told of them."""
+        return [] if self._registry else [file for file in self.plugin_files if not os.path.isfile(file)]
+
 
 def first_word(arguments: Sequence[str]) -> int | None:
     """The index of the first argument that is not one of every command's options; None if there is none."""

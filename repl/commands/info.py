@@ -27,14 +27,13 @@ def command(name: str, cell: str | None, as_json: bool) -> None:
 
 
 def _rows(description: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """A row for each fact, those of a part under its name."""
+    """A row for each fact, those of a part under its name; what the file leaves empty is left out."""
     for key, value in description.items():
         if isinstance(value, Mapping):
-            for inner, fact in value.items():
-                yield f"{key}.{inner}", _fact(fact)
+            yield from ((f"{key}.{inner}", _fact(fact)) for inner, fact in value.items() if fact != "")
         elif key == "bytes":
             yield key, f"{value} ({size(value)})"
-        else:
+        elif value != "":
             yield key, _fact(value)
 
 

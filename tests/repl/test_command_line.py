@@ -111,6 +111,21 @@ def test_info_tells_everything_and_controls_nothing(celloquy: Run, tmp_path: Pat
     assert whole["cell"]["name"] == "gru"
 
 
+def test_info_shows_nothing_that_the_file_leaves_empty(celloquy: Run) -> None:
+    done = celloquy("info", "shakespeare")
+    assert [line for line in done.out.splitlines() if len(line.split()) < 2] == []
+    assert json.loads(celloquy("info", "shakespeare", "--json").out)["celloquy"] == ""
+
+
+def test_a_plugin_file_that_is_not_there_is_told_even_where_no_plugin_is_needed(celloquy: Run) -> None:
+    for arguments in (("--plugin", "nosuch.py", "list"), ("info", "tiny", "--plugin", "nosuch.py")):
+        done = celloquy(*arguments)
+        assert (done.status, bool(done.out)) == (0, True)
+        assert done.error_line == "warning: there is no plugin file nosuch.py"
+    told = celloquy("generate", "tiny", "-p", "a", "-n", "1", "--seed", "1", "--plugin", "nosuch.py").err
+    assert told.count("nosuch.py") == told.count("warning") + 1 == 2
+
+
 def test_info_takes_a_family_and_a_cell(celloquy: Run) -> None:
     assert json.loads(celloquy("info", "tiny", "--cell", "rnn", "--json").out)["name"] == "tiny.rnn"
 
