@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from repl.lab.draw.picture import Picture
 
 
 @dataclass(frozen=True)
 class Text:
     """A piece of the transcript. ``given`` when a person gave it; a generated one carries the model's own view of it.
 
-    ``surprise`` and ``entropy`` are nats at temperature 1. ``shown`` is what to show in the place of ``text`` where
-    that differs: without a dialogue's raw marks, for instance.
+    ``surprise`` and ``entropy`` are nats at temperature 1; ``shade`` is the place of a watched unit's value among the
+    colours, 0 to 1. ``shown`` is what to show in the place of ``text`` where that differs: without a dialogue's raw
+    marks, for instance.
     """
 
     text: str
@@ -20,6 +25,7 @@ class Text:
     surprise: float | None = None
     entropy: float | None = None
     shown: str | None = None
+    shade: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,14 @@ class Table:
     columns: tuple[tuple[str, str, str], ...]
 
 
-Event = Text | Note | Break | Table
+@dataclass(frozen=True)
+class Drawing:
+    """A picture among the notes: ``draw`` makes it for a terminal of so many columns."""
+
+    draw: Callable[[int], Picture]
+
+
+Event = Text | Note | Break | Table | Drawing
 Sink = Callable[[Event], None]
 
 

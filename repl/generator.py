@@ -28,6 +28,7 @@ from repl.stops import StopWatch, check_stops
 from repl.text_model import Position, TextModel
 
 if TYPE_CHECKING:
+    from cells.state import State
     from checkpoints.loading import Loaded
     from plugins.registry import Registry
 
@@ -141,6 +142,10 @@ class Writer:
             chain.observe(token, piece.surprise, reading.stream)
             reading.remember()
         return piece
+
+    def state_ahead(self) -> State:
+        """The state that has the last token of the text in it; the next :meth:`step` does not compute it again."""
+        return self._reading.model.look_ahead(self._reading.position)
 
     def _current_chain(self) -> Chain:
         values = self.settings.values_now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prompt_toolkit.styles import Style
 
-from repl.heat import STYLES
+from repl import heat, neuron
 
 STYLE = Style.from_dict(
     {
@@ -32,6 +32,7 @@ STYLE = Style.from_dict(
         "completion-toolbar.completion.current": "reverse",
         "search-toolbar": "",
         "bottom-toolbar": "noreverse",
-        **STYLES,
+        **heat.STYLES,
+        **neuron.STYLES,
     }
 )

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from repl.compare_view import columns_as_rows
-from repl.events import Break, Event, Note, Table, Text
+from repl.drawing import picture_rows
+from repl.events import Break, Drawing, Event, Note, Table, Text
 from repl.heat import heat_style
+from repl.neuron import neuron_style
 from repl.wrap import Row, Rows, wrap, wrap_words
 
 
 class Page:
     """The text as rows of a terminal. :attr:`heat` is the colouring for what comes next, a colour for so many bits."""
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, colour: bool = True) -> None:
         self.rows = Rows(columns)
+        self.colour = colour
         self.heat = "off"
         self.heat_bits = 1
 
@@ -28,8 +31,7 @@ class Page:
         finished: list[Row] = []
         for event in events:
             if isinstance(event, Text):
-                style = "class:given" if event.given else heat_style(self.heat, event, self.heat_bits)
-                finished += self.rows.add(style, event.text if event.shown is None else event.shown)
+                finished += self.rows.add(self._style(event), event.text if event.shown is None else event.shown)
             elif isinstance(event, Note):
                 finished += [] if event.aside else self.rows.flush()
                 finished += wrap_words(f"class:{event.kind}", event.text, self.rows.columns, " " * event.indent)
@@ -37,7 +39,15 @@ class Page:
                 finished += self.rows.flush()
             elif isinstance(event, Table):
                 finished += self.rows.flush() + self._table(event)
+            elif isinstance(event, Drawing):
+                columns = self.rows.columns
+                finished += self.rows.flush() + picture_rows(event.draw(columns), columns, self.colour)
         return finished
+
+    def _style(self, text: Text) -> str:
+        if text.given:
+            return "class:given"
+        return heat_style(self.heat, text, self.heat_bits) if text.shade is None else neuron_style(text.shade)
 
     def _table(self, table: Table) -> list[Row]:
         head = wrap([("class:given", table.prompt)], self.rows.columns)

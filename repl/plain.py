@@ -12,9 +12,11 @@ from cells.errors import CelloquyError
 from plugins.guard import one_line
 from repl.autosave import Autosave
 from repl.compare_view import columns_as_rows
-from repl.events import Break, Event, Note, Table, Text
+from repl.drawing import picture_rows
+from repl.events import Break, Drawing, Event, Note, Table, Text
 from repl.help_pages import GREETING, HOW_TO_LEAVE
 from repl.visible import visible
+from repl.wrap import Row
 
 if TYPE_CHECKING:
     from repl.app import Start
@@ -41,8 +43,14 @@ class PlainScreen:
                 self._write(visible(event.text) + "\n")
         elif isinstance(event, Table):
             self._fresh()
-            for row in columns_as_rows(event.columns, COLUMNS):
-                self._write("".join(text for _, text in row).rstrip() + "\n")
+            self._print(columns_as_rows(event.columns, COLUMNS))
+        elif isinstance(event, Drawing):
+            self._fresh()
+            self._print(picture_rows(event.draw(COLUMNS), COLUMNS, colour=False))
+
+    def _print(self, rows: list[Row]) -> None:
+        for row in rows:
+            self._write("".join(text for _, text in row).rstrip() + "\n")
 
     def _fresh(self) -> None:
         if self._in_row:

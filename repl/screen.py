@@ -18,6 +18,7 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.layout import AnyContainer, BufferControl, ConditionalContainer, Dimension, HSplit, Layout, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
 from prompt_toolkit.layout.screen import Char
+from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
 
@@ -27,6 +28,7 @@ from repl.events import Outbox
 from repl.heat import legend
 from repl.input_line import ShowHostile
 from repl.look import STYLE
+from repl.neuron import Neuron, neuron_legend
 from repl.page import Page, rows_after_reflow
 from repl.status import activity, fit, segments
 from repl.terminal import HeldOutput, reflows, speaks_unicode
@@ -51,7 +53,7 @@ class Screen:
         self.outbox = outbox
         self.output = output
         self.title = title
-        self.page = Page(output.get_size().columns)
+        self.page = Page(output.get_size().columns, output.get_default_color_depth() != ColorDepth.DEPTH_1_BIT)
         self.keys = KeyBindings()
         self.chosen_knob: int | None = None
         self.hint = ""
@@ -116,7 +118,9 @@ class Screen:
         parts: list[AnyContainer] = [
             ConditionalContainer(_rows(self._comparison), comparing),
             ConditionalContainer(_row(lambda: self.page.tail), ~comparing),
-            ConditionalContainer(_row(self._legend), Condition(lambda: self.page.heat != "off")),
+            ConditionalContainer(
+                _row(self._legend), Condition(lambda: self.page.heat != "off" or self._neuron is not None)
+            ),
             entry,
             self.search,
             CompletionsToolbar(),
@@ -135,7 +139,13 @@ class Screen:
             return [("class:status", f"loading {self.title}…")]
         return fit(segments(self.session, self._doing, unicode=self._unicode), self.columns)
 
+    @property
+    def _neuron(self) -> Neuron | None:
+        return None if self.session is None else self.session.neuron
+
     def _legend(self) -> Row:
+        if (neuron := self._neuron) is not None:
+            return neuron_legend(neuron)
         return legend(self.page.heat, self.page.heat_bits)
 
     def _comparison(self) -> list[Row]:

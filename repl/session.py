@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cells.errors import CelloquyError
 from repl.chat import SPEAKERS, Chat, likeliest_speakers, template_of
 from repl.events import Break, Note, Sink, Text
+from repl.graphemes import count_graphemes, last_graphemes
 from repl.heat import bits_a_step
 from repl.knobs import Knobs
 from repl.meter import Meter
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from repl.compare import Comparison
     from repl.generator import Snapshot, Writer
     from repl.models import Models
+    from repl.neuron import Neuron
     from repl.piece import Piece
 
 DEFAULT_LENGTH = 500
@@ -66,6 +68,7 @@ class Session:
         self.length = length
         self.speed = 0
         self.heat = "off"
+        self.neuron: Neuron | None = None
         self.chat = Chat(template_of(writer.loaded.header))
         self.meter = Meter()
         self.turns: list[Turn] = []
@@ -124,12 +127,24 @@ class Session:
             self._finish()
 
     def _show(self, piece: Piece, surprise: float) -> None:
-        text = Text(str(piece), False, surprise, piece.entropy if self.heat == "entropy" else None)
+        entropy = piece.entropy if self.heat == "entropy" else None
+        text = Text(
+            str(piece), False, surprise, entropy, shade=None if self.neuron is None else self._shade(self.neuron)
+        )
         for shown in self.chat.listen(text) if self.chat.answering else (text,):
             if shown.text:
                 self.out(shown)
         if self.chat.on and not self.chat.answering:
             self._finish()
+
+    def _shade(self, neuron: Neuron) -> float | None:
+        """The place of the watched unit's value among the colours, now that the last token has been read."""
+        value = neuron.value(self.writer.state_ahead())
+        if value is None:
+            self.neuron = None
+            self.say(f"neuron off: {self.writer.name} has no {neuron.name}")
+            return None
+        return neuron.place(value)
 
     def _choose_answer(self) -> None:
         """Draw several answers at once and take the one that has most to do with the question."""
@@ -252,11 +267,12 @@ class Session:
         self.chat.answer()
 
     def _feed(self, text: str, shown: str | None = None) -> None:
-        self._tell_unknown(self.writer.loaded.tokenizer.unknown_characters(text))
+        self.tell_unknown(self.writer.loaded.tokenizer.unknown_characters(text))
         self.out(Text(text, given=True, shown=shown))  # at once: reading a long one takes a while
         self.writer.feed(text)
 
-    def _tell_unknown(self, unknown: list[str]) -> None:
+    def tell_unknown(self, unknown: list[str]) -> None:
+        """Name the characters of a given text that the checkpoint does not know."""
         if unknown:
             from repl.visible import describe
 
@@ -270,13 +286,20 @@ class Session:
     # Going back
 
     def undo(self, characters: int | None = None) -> int:
-        """Take back the last turn, or so many characters; how many were taken back."""
+        """Take back the last turn, or so many characters; how many were taken back.
+
+        Characters as people count them: a letter with its accents or an emoji sequence is one.
+        """
         self.stop()
-        if characters is None:
-            if not self.turns:
-                raise CelloquyError("there is no turn to take back")
-            characters = self.size - self.turns[-1].start
-        return self._back_to(max(0, self.size - characters))
+        text = self.writer.transcript
+        if characters is not None:
+            taken = last_graphemes(text, characters)
+        elif self.turns:
+            taken = text[self.turns[-1].start :]
+        else:
+            raise CelloquyError("there is no turn to take back")
+        self._back_to(self.size - len(taken))
+        return count_graphemes(taken)
 
     def retry(self) -> None:
         """Write again from the last prompt: anew with a random seed, the same again with one that was given."""
@@ -294,11 +317,9 @@ class Session:
             self.chat.answer()
         self._begin()
 
-    def _back_to(self, place: int) -> int:
-        taken = self.size - place
-        self.writer.undo(taken)
+    def _back_to(self, place: int) -> None:
+        self.writer.undo(self.size - place)
         self.turns = [turn for turn in self.turns if turn.answer < place]
-        return taken
 
     def show_place(self) -> None:
         """Show the end of the transcript again, as it stands now."""
@@ -349,12 +370,12 @@ class Session:
             unknown = writer.swap(name)
         else:
             unknown = writer.swap_to(self.models.sibling(writer.loaded, name))
-        self._tell_unknown(unknown)
+        self.tell_unknown(unknown)
 
     def change_checkpoint(self, name: str) -> None:
         """Go on with another checkpoint, which reads the text so far."""
         loaded = self.models.load(name)
-        self._tell_unknown(self.writer.swap_to(loaded))
+        self.tell_unknown(self.writer.swap_to(loaded))
         self.chat.template = template_of(loaded.header)
 
     def compare(self, prompt: str) -> None:

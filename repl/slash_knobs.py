@@ -96,7 +96,7 @@ def _heat(session: Session, argument: str) -> None:
     wanted = argument or ("off" if session.heat != "off" else "surprise")
     if wanted not in HEAT:
         raise UsageError(f"/heat takes {', '.join(HEAT)}, not {wanted!r}")
-    session.heat = wanted
+    session.heat, session.neuron = wanted, None
     session.say(f"heat {wanted}")
 
 

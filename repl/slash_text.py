@@ -29,7 +29,8 @@ def add_text_commands(commands: Commands) -> None:
         "undo [N]",
         GROUP,
         "Take back the last turn, or N characters.",
-        more="The model is exactly where it was: the same seed goes on as if nothing had happened in between.",
+        more="A letter with its accents or an emoji sequence is one character. The model is exactly where it was: the "
+        "same seed goes on as if nothing had happened in between.",
     )
     def undo(session: Session, argument: str) -> None:
         taken = session.undo(number(argument, "the number of characters") if argument else None)

@@ -72,6 +72,7 @@ class TextModel:
         self._guides: dict[str, Guide] = {}
         self.start = self._start_token()
         self.device = loaded.model.readout.bias.device
+        self._seen: tuple[Position, tuple[Array, State]] | None = None
         with OneThread():
             self.decoder = loaded.model.decoder()
 
@@ -108,6 +109,9 @@ class TextModel:
 
     def ahead(self, position: Position) -> tuple[Array, State]:
         """The logits [V] of the token after ``position``, and the state that has its last token in it."""
+        if self._seen is not None and self._seen[0] is position:
+            (_, seen), self._seen = self._seen, None
+            return seen
         state, pending = position
         token = self.start if pending is None else pending
         with OneThread():
@@ -116,6 +120,12 @@ class TextModel:
         if row[0] != row[0]:
             self.rows(logits)
         return row, state
+
+    def look_ahead(self, position: Position) -> State:
+        """The state that has the last token of ``position`` in it; :meth:`ahead` need not work it out again."""
+        seen = self.ahead(position)
+        self._seen = position, seen
+        return seen[1]
 
     def rows(self, logits: Tensor) -> Array:
         """Logits [B, V] as an array. CelloquyError naming the cell if its state has turned into NaN."""

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("here")
 PROMISED = re.findall(
     r"\S+",
     "help cell load temp top-k top-p min-p penalty seed length set "
-    "retry undo mark back reset chat heat info save open compare quit candidates speed",
+    "retry undo mark back reset chat heat gates neuron info save open compare quit candidates speed",
 )
 
 
@@ -144,6 +144,7 @@ def test_commands_and_arguments_complete(talk: Talk) -> None:
     assert completions(talk, "/back o") == ["one", "other"]
     assert "top-p" in completions(talk, "/set t")
     assert completions(talk, "/help und") == ["undo"]
+    assert completions(talk, "/neuron ") == ["off", "h", "c"]
     assert completions(talk, "co") == []
     assert completions(talk, "//co") == []
 

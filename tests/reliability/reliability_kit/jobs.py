@@ -316,6 +316,7 @@ def main() -> None:
 def _child(job: dict[str, Any]) -> None:
     """In the child: standard error into the job's file, then the job; never returns."""
     status = 99
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do theirs
     try:
         stderr = os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(stderr, 2)

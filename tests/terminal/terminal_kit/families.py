@@ -32,12 +32,13 @@ def save_cell(
     tokenizer: Tokenizer,
     *,
     hidden: int = 16,
+    layers: int = 1,
     seed: int = 0,
     template: dict[str, Any] | None = None,
     distribution: str = "celloquy",
 ) -> Path:
     """A checkpoint whose logits differ enough that its text is neither uniform nor constant."""
-    config = ModelConfig(tokenizer.vocabulary_size, hidden, unknown_id=tokenizer.unknown_id)
+    config = ModelConfig(tokenizer.vocabulary_size, hidden, layers, unknown_id=tokenizer.unknown_id)
     model = LanguageModel(cell, config)
     initialise(model, "default", seed)
     with torch.no_grad():
