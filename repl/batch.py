@@ -57,24 +57,26 @@ class Continuation:
 
 
 @dataclass
-class _Row:
+class Row:
     """A continuation on the way."""
 
     job: Job
     stream: Stream
     decoder: StreamDecoder
     watch: StopWatch
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
     nats: list[float] = field(default_factory=list)
     place: int = START
     ended: bool = False
 
     def push(self, token: int, nats: float) -> None:
+        """One more token, and its surprise in nats."""
         self.stream.history.append(token)
         self.nats.append(nats)
         self.pieces.extend(self.watch.push(Piece(self.decoder.push(token), token)))
 
     def finished(self, seed: int) -> Continuation:
+        """What there is to know of it, now that it has ended."""
         finish: Finish = "stop" if self.watch.found or self.ended else "length"
         if self.watch.found:
             while self.pieces and not self.pieces[-1]:
@@ -106,7 +108,7 @@ def continue_all(
     size = ROWS if len(jobs) > 1 and rows_agree(model) else 1
     for start in range(0, len(jobs), size):
         rows = [
-            _Row(job, Stream(vocabulary=model.vocabulary), model.tokenizer.stream_decoder(), StopWatch(stops))
+            Row(job, Stream(vocabulary=model.vocabulary), model.tokenizer.stream_decoder(), StopWatch(stops))
             for job in jobs[start : start + size]
         ]
         _write(model, chain, rows, values["seed"], length, guide)
@@ -135,9 +137,7 @@ def rows_agree(model: TextModel) -> bool:
     return True
 
 
-def _write(
-    model: TextModel, chain: Chain, rows: list[_Row], seed: int, length: int, guide: Guide | None = None
-) -> None:
+def _write(model: TextModel, chain: Chain, rows: list[Row], seed: int, length: int, guide: Guide | None = None) -> None:
     """Draw the tokens of all rows; one that has met its stop text, or the end of its pattern, leaves the batch."""
     if length == 0:
         return
@@ -145,7 +145,7 @@ def _write(
         for row in rows:
             row.ended = True
         return
-    states, pending = _begin(model, rows)
+    states, pending = begin(model, rows)
     keys = [stream_key(seed, row.job.sample) for row in rows]
     for index in range(length):
         with OneThread():
@@ -172,13 +172,13 @@ def _write(
             pending = [pending[number] for number in staying]
 
 
-def _possible(raw: Array, rows: Sequence[_Row], guide: Guide, left: int) -> Array:
+def _possible(raw: Array, rows: Sequence[Row], guide: Guide, left: int) -> Array:
     """The logits [B, V] without the tokens that the pattern does not allow."""
     possible: Array = np.where(np.stack([guide.allowed(row.place, left) for row in rows]), raw, -np.inf)
     return possible
 
 
-def _begin(model: TextModel, rows: Sequence[_Row]) -> tuple[State, list[int]]:
+def begin(model: TextModel, rows: Sequence[Row]) -> tuple[State, list[int]]:
     """The state and last token of each row after its prompt. A prompt is always read alone, so as to be read alike."""
     places: dict[str, tuple[Position, list[int]]] = {}
     for row in rows:

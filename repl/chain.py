@@ -61,6 +61,16 @@ class Chain:
         return draw(self.logits(raw, streams), u)
 
     @property
+    def temperature(self) -> float:
+        """What the logits are divided by; 0 takes the likeliest token."""
+        return self._temperature
+
+    @property
+    def samplers(self) -> list[str]:
+        """The names of the samplers that are active."""
+        return [entry.name for entry in (*self._before, *self._after)]
+
+    @property
     def observes(self) -> bool:
         """Whether a sampler wants to be told of each token."""
         return bool(self._observers)

@@ -33,12 +33,14 @@ class Generation:
     regex: str | None = None
     best_of: int | None = None
     progress: bool = False
+    compile: bool = False
     _told: set[str] = field(default_factory=set)
 
     def print_stream(self, prompt: str) -> None:
         """Print one continuation while it is written. A terminal gets a line break at the end, if there is none."""
         self._tell_unknown([prompt])
-        stream = self.writer.stream(prompt, self.length, stop=self.stops, seed=self.writer.seed, regex=self.regex)
+        write = self.writer.stream_compiled if self.compile else self.writer.stream
+        stream = write(prompt, self.length, stop=self.stops, seed=self.writer.seed, regex=self.regex)
         last = self._put(prompt) if self.echo else ""
         due = 0.0
         for piece in stream:
@@ -90,7 +92,12 @@ class Generation:
             while batch := list(itertools.islice(jobs, ROWS)):
                 self._tell_unknown([job.prompt for job in batch])
                 made = self.writer.continuations(
-                    batch, self.length, stop=self.stops, seed=self.writer.seed, regex=self.regex
+                    batch,
+                    self.length,
+                    stop=self.stops,
+                    seed=self.writer.seed,
+                    regex=self.regex,
+                    compile=self.compile,
                 )
                 progress.add(sum(job.sample == drawn - 1 for job in batch), sum(done.tokens for done in made))
                 yield from made if self.best_of is None else self._best(made, kept)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cells.errors import CelloquyError, UsageError
 from repl.batch import Continuation, Job, continue_all
+from repl.bulk import Blocks, BulkWriting
 from repl.chain import Chain
 from repl.guide import START, Guide
 from repl.line_scores import LineScore, score_lines
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cells.state import State
     from checkpoints.loading import Loaded
     from plugins.registry import Registry
+    from repl.compiled import CompiledBlock
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Writer:
         self.settings.on_change = self._setting_changed
         self._reading = Reading(TextModel(loaded), Randomness(self._wanted_seed()))
         self._readings: dict[Path, Reading] = {loaded.path: self._reading}
+        self._blocks = Blocks(self._registry)
         self._chain: Chain | None = None
         self._chain_values: Mapping[str, Any] = {}
 
@@ -250,13 +253,15 @@ class Writer:
         *,
         stop: Sequence[str] = (),
         regex: str | None = None,
+        compile: bool = False,
         **sampling: Any,
     ) -> str:
         """The continuation of ``prompt``, from a fresh beginning. The conversation stays as it is.
 
-        The same seed gives the same text; without one (here or in the settings) each call draws its own.
+        The same seed gives the same text; without one (here or in the settings) each call draws its own. ``compile``
+        writes by compiled steps, for long texts: see :meth:`continuations`.
         """
-        return self.generate_batch([prompt], length, stop=stop, regex=regex, **sampling)[0]
+        return self.generate_batch([prompt], length, stop=stop, regex=regex, compile=compile, **sampling)[0]
 
     def generate_batch(
         self,
@@ -265,13 +270,15 @@ class Writer:
         *,
         stop: Sequence[str] = (),
         regex: str | None = None,
+        compile: bool = False,
         **sampling: Any,
     ) -> list[str]:
         """The continuation of each prompt, all at once; each is what :meth:`generate` gives for it with this seed."""
         if isinstance(prompts, str):
             raise UsageError("generate_batch takes a list of prompts; for one there is generate")
         jobs = [Job(prompt) for prompt in prompts]
-        return [done.text for done in self.continuations(jobs, length, stop=stop, regex=regex, **sampling)]
+        found = self.continuations(jobs, length, stop=stop, regex=regex, compile=compile, **sampling)
+        return [done.text for done in found]
 
     def continuations(
         self,
@@ -280,16 +287,47 @@ class Writer:
         *,
         stop: Sequence[str] = (),
         regex: str | None = None,
+        compile: bool = False,
         **sampling: Any,
     ) -> list[Continuation]:
-        """What :meth:`generate_batch` gives, with everything that there is to know about each."""
+        """What :meth:`generate_batch` gives, with everything that there is to know about each.
+
+        With ``compile`` each is written by itself by compiled steps (``repl.compiled``), made once for a cell and its
+        sizes; where that cannot be (no C++ compiler, a sampler at work), without, and a notice says why.
+        """
         stops = check_stops(stop)
         _check_length(length)
         self._guide(regex, length, stops)
+        values = self._drawing_values(sampling)
+        model, samplers = self._reading.model, self._registry.samplers
+        block = self.compiled(values, regex) if compile else None
+        if block is not None:
+            return [BulkWriting(model, block, samplers, values, job, length, stops).whole() for job in jobs]
+        return continue_all(model, samplers, values, jobs, length, stops, regex)
+
+    def stream_compiled(
+        self, prompt: str, length: int = 200, *, stop: Sequence[str] = (), regex: str | None = None, **sampling: Any
+    ) -> Iterator[str]:
+        """What :meth:`generate` gives with ``compile``, as it is written; without, if it cannot be."""
+        stops = check_stops(stop)
+        _check_length(length)
+        values = self._drawing_values(sampling)
+        block = self.compiled(values, regex)
+        if block is None:
+            return iter(self.stream(prompt, length, stop=stops, regex=regex, **{**sampling, "seed": values["seed"]}))
+        return iter(
+            BulkWriting(self._reading.model, block, self._registry.samplers, values, Job(prompt), length, stops)
+        )
+
+    def _drawing_values(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
         values = self.settings.merged(sampling)
         if values["seed"] is None:
             values["seed"] = random_seed()
-        return continue_all(self._reading.model, self._registry.samplers, values, jobs, length, stops, regex)
+        return values
+
+    def compiled(self, values: Mapping[str, Any] | None = None, regex: str | None = None) -> CompiledBlock | None:
+        """The compiled steps of the checkpoint that writes; None, with a notice why, if there can be none."""
+        return self._blocks.find(self._reading.model, values or self.settings.values_now, regex)
 
     def score(self, text: str) -> Score:
         """How well the checkpoint foretells a text, read from a fresh beginning. The conversation stays as it is."""

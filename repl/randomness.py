@@ -49,7 +49,26 @@ def uniform(seed: int, sample: int, index: int) -> float:
 
 def keyed_uniforms(keys: Sequence[int], index: int) -> NDArray[np.float64]:
     """:func:`keyed_uniform` of several streams at the same index."""
-    return np.array([keyed_uniform(key, index) for key in keys])
+    return _uniforms(np.array(keys, dtype=np.uint64) ^ np.uint64(_mix(index)))
+
+
+def uniforms_from(key: int, index: int, count: int) -> NDArray[np.float64]:
+    """:func:`keyed_uniform` of one stream at ``count`` places from ``index`` on."""
+    return _uniforms(np.uint64(key) ^ _mix_all(np.arange(index, index + count, dtype=np.uint64)))
+
+
+def _uniforms(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    numbers: NDArray[np.float64] = (_mix_all(words) >> np.uint64(11)) * 2.0**-53
+    return numbers
+
+
+def _mix_all(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """:func:`_mix` of every word [N]; numpy's own arithmetic of 64-bit words wraps round."""
+    words = words + np.uint64(_GOLDEN)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = words ^ (words >> np.uint64(31))
+    return mixed
 
 
 def random_seed() -> int:

@@ -28,6 +28,11 @@ class StopWatch:
         self.excess = 0
         """After a stop was found: how many characters of the stream lie behind the place where it begins."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to watch for."""
+        return not self._stops
+
     def push(self, piece: Piece) -> list[Piece]:
         """The pieces that may be shown now. When a stop is found, the last of them, and the end."""
         if not self._stops:

@@ -39,6 +39,9 @@ def _declare(program: Program) -> Iterable[Option]:
 )
 @click.option("--regex", metavar="PATTERN", help="Write only what this regular expression matches as a whole.")
 @click.option("--no-echo", is_flag=True, help="Leave out the prompt.")
+@click.option(
+    "--compile", "compiled", is_flag=True, help="Write by compiled steps: for long texts, needs a C++ compiler."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print an object a line.")
 @click.option("--progress", is_flag=True, help="Say on standard error how far it is (a terminal is told anyway).")
 def command(
@@ -53,6 +56,7 @@ def command(
     best_of: int | None,
     regex: str | None,
     no_echo: bool,
+    compiled: bool,
     as_json: bool,
     progress: bool,
     **parameters: Any,
@@ -82,7 +86,7 @@ def command(
     if "seed" not in settings:
         print(f"seed {writer.seed}", file=sys.stderr, flush=True)
     regex = None if regex is None else argument_text(regex)
-    generation = Generation(writer, length, stops, samples, not no_echo, regex, best_of, progress)
+    generation = Generation(writer, length, stops, samples, not no_echo, regex, best_of, progress, compiled)
     if as_json:
         generation.print_json(prompts)
     elif samples == 1 and best_of is None and not lines:
