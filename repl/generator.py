@@ -20,7 +20,7 @@ from repl.line_scores import LineScore, score_lines
 from repl.notebook import TextStream
 from repl.piece import Piece
 from repl.randomness import Randomness, random_seed
-from repl.reading import Passage, Reading
+from repl.reading import Passage, Reading, common_length
 from repl.registration import registry as shared_registry
 from repl.registration import sampling_options
 from repl.scoring import Score, score_text
@@ -416,7 +416,7 @@ class Writer:
         current = self._reading
         if other is not current:
             text = current.text
-            shared = _common_length(other.text, text)
+            shared = common_length(other.text, text)
             if shared < other.character_count:
                 other.back_to(shared)
             other.seal()
@@ -439,17 +439,3 @@ class Writer:
 def _check_length(length: int | None) -> None:
     if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 0):
         raise UsageError(f"length must be a whole number of at least 0, not {length!r}")
-
-
-def _common_length(one: str, other: str) -> int:
-    """How many characters two texts have in common from their beginning."""
-    if other.startswith(one):
-        return len(one)
-    low, high = 0, min(len(one), len(other))
-    while low < high:  # halving keeps the comparison in C
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -248,3 +248,17 @@ def _shared(one: Passage, other: Passage) -> Passage:
             assert other.before is not None
             other = other.before
     return one
+
+
+def common_length(one: str, other: str) -> int:
+    """How many characters two texts have in common from their beginning."""
+    if other.startswith(one):
+        return len(one)
+    low, high = 0, min(len(one), len(other))
+    while low < high:  # halving keeps the comparison in C
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
