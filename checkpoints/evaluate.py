@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -71,7 +72,7 @@ def evaluate(loaded: Loaded, text: str) -> dict[str, Any]:
     unknown and not counted; ``unknown`` lists them. Raises CelloquyError if nothing is left to score.
     """
     tokens = loaded.tokenizer.encode_array(text)
-    with _measured_threads(loaded.model, len(tokens)):
+    with measured_threads(loaded.model, len(tokens)):
         score = score_tokens(loaded.model, tokens)
     return {
         "tokens": score.tokens,
@@ -84,7 +85,7 @@ def evaluate(loaded: Loaded, text: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _measured_threads(model: LanguageModel, tokens: int) -> Iterator[None]:
+def measured_threads(model: LanguageModel, tokens: int) -> Iterator[None]:
     """While entered, the number of threads that reads fastest, if there is enough to read to measure it."""
     before = torch.get_num_threads()
     if tokens >= WORTH_MEASURING:
@@ -114,17 +115,38 @@ def score_tokens(model: LanguageModel, tokens: Tokens) -> Score:
     """
     if len(tokens) < 2:
         raise CelloquyError("the text is too short to score: it needs two characters, one to read and one to foretell")
+    with _exact(model):
+        score = _read_twice(model, Rows(tokens, model.config.unknown_id, model.readout.bias.device))
+    if score.tokens == 0:
+        raise CelloquyError("the checkpoint knows no character of this text after the first, so there is no score")
+    return score
+
+
+@torch.no_grad()
+def token_losses(model: LanguageModel, tokens: Tokens) -> NDArray[numpy.float32]:
+    """The surprise of each of ``tokens`` [N] but the first, in nats [N - 1], read as :func:`score_tokens` does.
+
+    What is unknown has 0. For a text of two rows or more; a shorter one gains nothing by being read so.
+    """
+    rows = Rows(tokens, model.config.unknown_id, model.readout.bias.device)
+    spans: list[Tensor] = []
+    with _exact(model):
+        _read_twice(model, rows, spans)
+    losses: NDArray[numpy.float32] = torch.cat(spans).t().reshape(-1)[: rows.scored].cpu().numpy()
+    return losses
+
+
+@contextlib.contextmanager
+def _exact(model: LanguageModel) -> Iterator[None]:
+    """While entered, evaluation mode and full precision."""
     was_training, dtype = model.training, model.compute_dtype
     model.eval()
     model.compute_dtype = None
     try:
-        score = _read_twice(model, Rows(tokens, model.config.unknown_id, model.readout.bias.device))
+        yield
     finally:
         model.compute_dtype = dtype
         model.train(was_training)
-    if score.tokens == 0:
-        raise CelloquyError("the checkpoint knows no character of this text after the first, so there is no score")
-    return score
 
 
 def _row_count(tokens: int) -> int:
@@ -156,8 +178,11 @@ class Rows:
         return torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)
 
 
-def _read_twice(model: LanguageModel, rows: Rows) -> Score:
-    """The score of all rows. The losses of the first reading are kept for as long as memory allows (KEPT)."""
+def _read_twice(model: LanguageModel, rows: Rows, spans: list[Tensor] | None = None) -> Score:
+    """The score of all rows. The losses of the first reading are kept for as long as memory allows (KEPT).
+
+    ``spans``, if given, is filled with the losses [S, B] of each span.
+    """
     start = model.initial_state(rows.count)
     state = start
     kept: list[Tensor] = []
@@ -167,6 +192,8 @@ def _read_twice(model: LanguageModel, rows: Rows) -> Score:
         losses, known, state = _losses(model, *rows.span(place), state)
         counted += known
         sums.append(losses.double().sum())
+        if spans is not None:
+            spans.append(losses)
         if (len(kept) + 1) * losses.numel() <= KEPT:
             kept.append(losses)
         if len(sums) % LET_GO_EVERY == 0:
@@ -176,6 +203,8 @@ def _read_twice(model: LanguageModel, rows: Rows) -> Score:
         for number, place in enumerate(range(0, rows.length, SPAN)):
             losses, _, state = _losses(model, *rows.span(place), state)
             sums[number] = losses.double().sum()
+            if spans is not None:
+                spans[number] = losses
             if number < len(kept) and float((losses - kept[number]).abs().mean()) < SETTLED:
                 break
     return Score(float(torch.stack(sums).sum()), counted)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from cells.errors import CelloquyError
+from cells.model import LanguageModel
 from repl.text_model import READ_AT_ONCE, OneThread, TextModel
 
 
@@ -29,20 +32,19 @@ class Score:
 
 
 def score_text(model: TextModel, text: str) -> Score:
-    """Score a text; CelloquyError if it has no token to score."""
-    from checkpoints.evaluate import bits_per_character, perplexity
+    """Score a text; CelloquyError if it has no token to score.
+
+    A long one is cut into rows that are read side by side, each with the state that the row before left it: see
+    ``checkpoints.evaluate``.
+    """
+    from checkpoints.evaluate import ROW, bits_per_character, perplexity
 
     tokens = model.tokenizer.encode(text)
-    surprises: list[float | None] = [None] * min(1, len(tokens))
-    state = model.decoder.initial_state(1)
-    ids = torch.tensor(tokens, device=model.device)
-    for start in range(0, len(tokens) - 1, READ_AT_ONCE):
-        targets = ids[start + 1 : start + 1 + READ_AT_ONCE]
-        with OneThread():
-            logits, state = model.decoder.run(ids[start : start + len(targets)].unsqueeze(1), state)
-            losses = -logits[:, 0].double().log_softmax(-1).gather(1, targets.unsqueeze(1)).squeeze(1)
-        for token, loss in zip(targets.tolist(), losses.tolist(), strict=True):
-            surprises.append(None if token in model.banned else loss)
+    core = model.loaded.model
+    if len(tokens) > 2 * ROW and isinstance(core, LanguageModel):
+        surprises = _side_by_side(core, tokens, model.banned)
+    else:
+        surprises = _in_one_row(model, tokens)
     counted = [surprise for surprise in surprises if surprise is not None]
     if not counted:
         raise CelloquyError("the text is too short to score: it needs a character to read and a known one to foretell")
@@ -56,3 +58,25 @@ def score_text(model: TextModel, text: str) -> Score:
         tuple(surprises),
         tuple(model.tokenizer.unknown_characters(text)),
     )
+
+
+def _side_by_side(core: LanguageModel, tokens: list[int], banned: Sequence[int]) -> list[float | None]:
+    from checkpoints.evaluate import measured_threads, token_losses
+
+    with measured_threads(core, len(tokens)):
+        losses = token_losses(core, np.array(tokens)).tolist()
+    return [None, *(None if token in banned else loss for token, loss in zip(tokens[1:], losses, strict=True))]
+
+
+def _in_one_row(model: TextModel, tokens: list[int]) -> list[float | None]:
+    surprises: list[float | None] = [None] * min(1, len(tokens))
+    state = model.decoder.initial_state(1)
+    ids = torch.tensor(tokens, device=model.device)
+    for start in range(0, len(tokens) - 1, READ_AT_ONCE):
+        targets = ids[start + 1 : start + 1 + READ_AT_ONCE]
+        with OneThread():
+            logits, state = model.decoder.run(ids[start : start + len(targets)].unsqueeze(1), state)
+            losses = -logits[:, 0].double().log_softmax(-1).gather(1, targets.unsqueeze(1)).squeeze(1)
+        for token, loss in zip(targets.tolist(), losses.tolist(), strict=True):
+            surprises.append(None if token in model.banned else loss)
+    return surprises

@@ -347,6 +347,20 @@ def test_a_long_text_is_read_in_parts_and_scored_as_a_whole(write: Make) -> None
     assert whole.nats_per_token == pytest.approx(float(expected), abs=1e-4)
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_every_surprise_of_a_long_text_is_that_of_reading_it_in_one_go(write: Make, cell: str) -> None:
+    """It is read in rows side by side; each goes on from where the row before it ended."""
+    writer = write("tiny", cell)
+    text = "".join(writer.stream("To be", 5000, seed=1)) + "\u2603"
+    tokens = torch.tensor(writer.loaded.tokenizer.encode(text))
+    logits, _ = writer.loaded.model(tokens[:-1].unsqueeze(1))
+    expected = torch.nn.functional.cross_entropy(logits[:, 0], tokens[1:], reduction="none").tolist()
+    found = writer.score(text)
+    assert found.surprises[0] is found.surprises[-1] is None
+    assert np.allclose(found.surprises[1:-1], expected[:-1], atol=1e-3)
+    assert found.tokens == len(tokens) - 2
+
+
 class Counting(Sampler):
     """Remembers how many tokens it saw; bans nothing."""
 
