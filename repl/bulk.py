@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cells.block import CAPACITY
@@ -84,7 +84,7 @@ class BulkWriting:
         """The text of each block; nothing of a stop text is shown."""
         row, shown = self._row, 0
         for tokens, nats in self._blocks():
-            self._extend(tokens, nats)
+            row.extend(tokens, nats)
             yield "".join(row.pieces[shown:])
             shown = len(row.pieces)
             if row.watch.found:
@@ -123,15 +123,3 @@ class BulkWriting:
             nats.append(float(surprises(as_logits(logits), tokens[-1])))
             place = Position(state, tokens[-1])
         return tokens, nats, place.state
-
-    def _extend(self, tokens: Sequence[int], nats: Sequence[float]) -> None:
-        """Push a block; those behind a stop text are left out."""
-        row = self._row
-        if row.watch.idle:
-            row.nats.extend(nats)
-            row.pieces.extend(map(row.decoder.push, tokens))
-            return
-        for token, surprise in zip(tokens, nats, strict=True):
-            row.push(token, surprise)
-            if row.watch.found:
-                return

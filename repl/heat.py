@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from repl.events import Text
 from repl.meter import BITS
-from repl.wrap import Row
+
+if TYPE_CHECKING:
+    from repl.events import Text
+    from repl.wrap import Row
 
 # Eight steps of the cividis scale (Nunez, Anderton and Renslow 2018), made for colour vision deficiencies, as
 # backgrounds: a background can be read on dark and light terminals alike, when the letter's colour goes with it.

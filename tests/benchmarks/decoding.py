@@ -1,11 +1,11 @@
 """Characters a second of one stream, against the usual loop and against the memory floor. Prints a table.
 
-Run it by name: ``python tests/benchmarks/decoding.py [--rounds N] [--hidden H] [--characters N]``.
+Run it by name: ``python tests/benchmarks/decoding.py [--rounds N] [--hidden 512,256,128] [--cells rnn,lstm,gru]``.
 
 The baseline is one call of nn.RNN/LSTM/GRU for each character, softmax, multinomial and item(), in float32. The floor
 does the recurrent and the readout product of each step and nothing else. Ours is ``Writer.step``, text and surprise
-included, at temperature 0.8; ``batch of 64`` is ``Writer.generate_batch``. All on one thread, turn by turn within each
-round; ratios are medians of the rounds' ratios.
+included, at temperature 0.8; ``compiled`` is ``Writer.generate(compile=True)``, with a C++ compiler; ``64 samples`` is
+``Writer.generate_batch``. All on one thread, turn by turn within each round; ratios are medians of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -20,12 +20,29 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from checkpoints.loading import load_checkpoint
-from checkpoints.train import train
+from cells.gru import GRU
+from cells.initialise import initialise
+from cells.lstm import LSTM
+from cells.model import LanguageModel, ModelConfig
+from cells.rnn import RNN
+from checkpoints.files import save_safetensors
+from checkpoints.header import Header
+from checkpoints.loading import load_checkpoint, stored_tensors
+from checkpoints.tokenizers import CharTokenizer
 from repl.generator import Writer
 
 ALPHABET = "".join(chr(code) for code in range(32, 127))
 Run = Callable[[int], None]
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+SPEEDS = ("usual loop", "floor", "ours", "compiled", "64 samples")
+RATIOS = {
+    "ours to loop": (2, 0),
+    "compiled to loop": (3, 0),
+    "ours to floor": (2, 1),
+    "compiled to floor": (3, 1),
+    "64 to one": (4, 2),
+}
+"""What is divided by what, by their places in SPEEDS."""
 
 
 def baseline(kind: str, hidden: int) -> Run:
@@ -79,41 +96,53 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--hidden", type=int, default=512)
+    parser.add_argument("--hidden", default="512")
+    parser.add_argument("--cells", default="rnn,lstm,gru")
     parser.add_argument("--characters", type=int, default=2000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"one thread, H={arguments.hidden}, one layer; characters a second")
-    print("| cell | usual loop | floor | ours | ours to loop | ours to floor | batch of 64 | batch to one stream |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("one thread, one layer; thousands of characters a second")
+    print(
+        f"| H | cell | {' | '.join(SPEEDS)} | {' | '.join(RATIOS)} |\n|---|---|{'---|' * (len(SPEEDS) + len(RATIOS))}"
+    )
     with tempfile.TemporaryDirectory() as folder:
-        corpus = Path(folder, "corpus.txt")
-        corpus.write_text(ALPHABET * 40)
-        options = {"hidden": arguments.hidden, "steps": 1, "threads": "1", "precision": "fp32"}
-        paths = train(corpus, name="bench", cell="rnn,lstm,gru", out=folder, **options)
-        for path, kind, gates in zip(paths, ("RNN", "LSTM", "GRU"), (1, 4, 3), strict=True):
-            writer = Writer(load_checkpoint(path), seed=1)
-            print(row(kind, gates, writer, arguments.hidden, arguments.characters, arguments.rounds), flush=True)
+        for hidden in map(int, arguments.hidden.split(",")):
+            for cell in arguments.cells.split(","):
+                writer = Writer(load_checkpoint(save(Path(folder), cell, hidden)), seed=1)
+                print(row(cell, hidden, writer, arguments.characters, arguments.rounds), flush=True)
 
 
-def row(kind: str, gates: int, writer: Writer, hidden: int, characters: int, rounds: int) -> str:
+def save(folder: Path, cell: str, hidden: int) -> Path:
+    """A checkpoint with random weights."""
+    tokenizer = CharTokenizer(ALPHABET)
+    made = {"rnn": RNN, "lstm": LSTM, "gru": GRU}[cell]()
+    config = ModelConfig(tokenizer.vocabulary_size, hidden, unknown_id=tokenizer.unknown_id)
+    model = LanguageModel(made, config)
+    initialise(model, seed=1)
+    about = {"name": cell, "version": made.version, "options": made.options, "distribution": "celloquy"}
+    header = Header("bench", about, config.to_json(), tokenizer.to_json(), figures={"val_loss": 1.0})
+    path = folder / f"bench{hidden}.{cell}.safetensors"
+    save_safetensors(path, stored_tensors(model), header.dumps())
+    return path
+
+
+def row(cell: str, hidden: int, writer: Writer, characters: int, rounds: int) -> str:
     """One line of the table."""
 
     def batch(total: int) -> None:
         writer.generate_batch(["A"] * 64, total // 64)
 
-    runs = [baseline(kind, hidden), floor(gates, hidden), ours(writer), batch]
+    def compiled(total: int) -> None:
+        writer.generate("A", total, compile=True)
+
+    runs = [baseline(cell.upper(), hidden), floor(GATES[cell], hidden), ours(writer), compiled, batch]
     for run in runs:
         run(200)
     rates = [[rate(run, characters if run is not batch else characters * 4) for run in runs] for _ in range(rounds)]
-    middle = [statistics.median(column) for column in zip(*rates, strict=True)]
-    ratios = [
-        statistics.median(one[2] / one[0] for one in rates),
-        statistics.median(one[2] / one[1] for one in rates),
-        statistics.median(one[3] / one[2] for one in rates),
-    ]
-    speeds = " | ".join(f"{value:,.0f}" for value in middle[:3])
-    return f"| {kind} | {speeds} | {ratios[0]:.1f} | {ratios[1]:.2f} | {middle[3]:,.0f} | {ratios[2]:.1f} |"
+    speeds = [statistics.median(column) / 1e3 for column in zip(*rates, strict=True)]
+    ratios = [statistics.median(one[above] / one[below] for one in rates) for above, below in RATIOS.values()]
+    numbers = [f"{value:.1f}" for value in speeds] + [f"{value:.2f}" for value in ratios]
+    return f"| {hidden} | {cell} | {' | '.join(numbers)} |"
 
 
 if __name__ == "__main__":

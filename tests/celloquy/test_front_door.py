@@ -70,7 +70,8 @@ def test_commands_that_compute_nothing_do_not_import_torch(python: Python, argum
 def test_a_checkpoint_loads_without_the_slow_half_of_torch(python: Python) -> None:
     code = (
         "import celloquy, sys; print(len(celloquy.load().generate('ROMEO:', 10, seed=1)));"
-        "print([name for name in ('torch._dynamo', 'torch._inductor', 'sympy') if name in sys.modules])"
+        "slow = ('torch._dynamo', 'torch._inductor', 'sympy', 'prompt_toolkit', 'rich');"
+        "print([name for name in slow if name in sys.modules])"
     )
     assert python("-c", code).stdout == "10\n[]\n"
 
