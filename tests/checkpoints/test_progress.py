@@ -71,7 +71,7 @@ def test_on_a_terminal_of_80_columns_the_display_shows_losses_speed_time_and_sam
     corpus: Path, tmp_path: Path
 ) -> None:
     pyte = pytest.importorskip("pyte")
-    options: dict[str, Any] = {"hidden": 12, "batch": 4, "bptt": 16, "threads": "1", "eval_every": 50, "minutes": 0.03}
+    options: dict[str, Any] = {"hidden": 12, "batch": 4, "bptt": 16, "threads": "1", "eval_every": 50, "steps": 400}
     options |= {"name": "tiny", "out": str(tmp_path / "out"), "sample_every": 20, "prompt": ["The q"]}
     code = f"from checkpoints.train import train; train({str(corpus)!r}, **{options!r})"
     master, slave = pty.openpty()

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -28,9 +28,6 @@ from repl.sampling import (
     top_k,
     top_p,
 )
-
-settings.register_profile("celloquy", deadline=None, max_examples=80)
-settings.load_profile("celloquy")
 
 values = st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, -1.0, 1e300, -1e300, math.inf, -math.inf, 5e-324])
 anything = arrays(np.float64, st.integers(1, 12), elements=values).filter(lambda row: bool((row > -math.inf).any()))
