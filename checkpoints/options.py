@@ -191,7 +191,7 @@ TRAIN_OPTIONS = OptionSet(
             "precision",
             "choice",
             "auto",
-            "Arithmetic of the matrix products; auto takes bf16 where the machine has it.",
+            "Arithmetic of the matrix products; auto takes what is faster.",
             choices=("auto", "fp32", "bf16"),
         ),
         Option(
@@ -202,6 +202,7 @@ TRAIN_OPTIONS = OptionSet(
             choices=("auto", "loop", "fused"),
         ),
         Option("threads", str, "auto", "Threads for CPU work; auto measures, or a number."),
+        Option("verbose", bool, False, "Say how sizes, precision and threads were chosen."),
         Option("store", "choice", "fp32", "How the weights are stored in the checkpoint.", choices=("fp32", "bf16")),
         Option(
             "on-divergence",
@@ -294,6 +295,7 @@ class TrainOptions:
     precision: str
     kernels: str
     threads: str
+    verbose: bool
     store: str
     on_divergence: str
     encoding: str
@@ -333,6 +335,7 @@ class TrainOptions:
             "cell",
             "out",
             "resume",
+            "verbose",
             "recipe",
             "start_from",
             "prompt",

@@ -19,12 +19,16 @@ SINGLE = Ranks()
 
 @dataclass(frozen=True)
 class Machine:
-    """How a run computes: the kind of device, the precision of the products, the number of threads, of processes."""
+    """How a run computes: the kind of device, the precision of the products, the number of threads, of processes.
+
+    ``told`` says in words how that was chosen.
+    """
 
     device: str
     precision: str
     threads: ThreadWatch
     ranks: int = 1
+    told: str = ""
 
     @property
     def described(self) -> str:

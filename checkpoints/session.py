@@ -30,6 +30,8 @@ from checkpoints.header import Header
 from checkpoints.interrupt import Interrupted
 from checkpoints.large_corpus import LargeCorpus, open_corpus
 from checkpoints.loading import Loaded, load_checkpoint
+from checkpoints.machine import choose_machine
+from checkpoints.measured import work_of
 from checkpoints.options import TrainOptions, cell_options
 from checkpoints.parallel import Ranks, joined_ranks
 from checkpoints.places import places, run_lock
@@ -41,7 +43,6 @@ from checkpoints.runlog import NoLog, RunLog
 from checkpoints.schedule import Budget
 from checkpoints.shown import shown
 from checkpoints.start import start_from, widened_tokenizer
-from checkpoints.threads import ThreadWatch
 from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
 from checkpoints.train import options_from, require_corpus, resumed_options, same_budget
 from checkpoints.trainer import Trainer
@@ -250,17 +251,13 @@ class TrainingSession:
 
     def _machine(self, run: CellRun, model: LanguageModel, size: BatchSize, device: torch.device) -> Machine:
         """Threads and precision: as asked, or as measured; a resumed run keeps its own, unless asked otherwise now."""
-        kept = {}
-        if run.resume is not None and run.resume.machine.get("device") == device.type:
-            began = run.resume.options
-            same = {key: began.get(key) == getattr(run.options, key) for key in ("precision", "threads")}
-            kept = {key: str(value) for key, value in run.resume.machine.items() if same.get(key)}
-        dtype = choose_precision(kept.get("precision", run.options.precision), device)
-        trial = self._trial(model, dtype, size)
-        threads = ThreadWatch(run.options.threads, device, trial, kept.get("threads", ""))
-        if self.ranks.count > 1:
-            threads.hold(self.ranks.from_first(lambda: threads.threads))
-        return Machine(device.type, "bf16" if dtype else "fp32", threads, self.ranks.count)
+        work = work_of(model, len(self.ranks.rows(size.batch)), size.bptt)
+        machine = choose_machine(
+            run.options, run.resume, device, self.ranks, work, lambda dtype: self._trial(model, dtype, size)
+        )
+        if run.options.verbose:
+            self.reporter.note(machine.told)
+        return machine
 
     def _trial(self, model: LanguageModel, dtype: torch.dtype | None, size: BatchSize) -> Callable[[], None]:
         """A small piece of the work, by which threads are measured."""
