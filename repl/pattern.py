@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cells.errors import UsageError
+from repl.bounded_crawl import bounded_crawling
 
 if TYPE_CHECKING:
     from interegular.fsm import FSM
@@ -82,7 +83,8 @@ def _character_automaton(pattern: str) -> FSM:
     if whole.endswith("$") and not whole.endswith("\\$"):
         whole = whole[:-1]  # the whole text is matched anyway
     try:
-        fsm: FSM = interegular.parse_pattern(whole).to_fsm()
+        with bounded_crawling(told, MOST_STATES):
+            fsm: FSM = interegular.parse_pattern(whole).to_fsm()
         return fsm
     except Unsupported as error:
         raise UsageError(f"{told} has what no automaton can: {error}") from None
@@ -99,7 +101,8 @@ class _Builder:
         self._map: dict[Any, dict[Any, Any]] = {state: dict(arrows) for state, arrows in fsm.map.items()}
         alphabet: dict[Any, int] = dict(fsm.alphabet.items())
         self._named = {symbol: key for symbol, key in alphabet.items() if isinstance(symbol, str)}
-        (self._others,) = {key for symbol, key in alphabet.items() if not isinstance(symbol, str)}
+        # of the pattern that matches the empty text alone there are none
+        self._others = next((key for symbol, key in alphabet.items() if not isinstance(symbol, str)), None)
         encoded = [symbol.encode("utf-8") for symbol in self._named if not "\ud800" <= symbol <= "\udfff"]
         self._beginnings = {text[:end] for text in encoded for end in range(1, len(text))}
         self._live = _live(fsm)

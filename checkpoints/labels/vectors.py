@@ -17,6 +17,12 @@ from checkpoints.files import file_errors
 AT_ONCE = 2000
 """Lines that are turned into numbers together."""
 
+MOST_NUMBERS = 10_000
+"""Numbers of a word at most: a file that speaks of more is none of word vectors."""
+
+LONGEST_LINE = 1 << 20
+"""Characters read as a line at most; what goes on longer is refused for its numbers."""
+
 Matrix = NDArray[numpy.float32]
 
 
@@ -75,7 +81,7 @@ def read_vectors(path: str | Path, vocabulary: Sequence[str], seed: int, unknown
 def _blocks(path: Path) -> Iterator[tuple[list[str], Matrix]]:
     """Words and their rows, some thousands at a time."""
     with file_errors(path, "read"), open(path, encoding="utf-8", errors="replace", newline="\n") as file:
-        numbered: Iterator[tuple[int, str]] = enumerate(file, 1)
+        numbered: Iterator[tuple[int, str]] = enumerate(iter(lambda: file.readline(LONGEST_LINE), ""), 1)
         first = next(numbered, None)
         if first is None:
             return
@@ -84,8 +90,8 @@ def _blocks(path: Path) -> Iterator[tuple[list[str], Matrix]]:
             size = int(first[1].split()[1])
         else:
             numbered = itertools.chain([first], numbered)
-        if size < 1:
-            raise CelloquyError(f"{path}, line {first[0]}: a line must be a word and its numbers")
+        if not 1 <= size <= MOST_NUMBERS:
+            raise CelloquyError(f"{path}, line {first[0]}: a line must be a word and 1 to {MOST_NUMBERS} numbers")
         while block := list(itertools.islice(numbered, AT_ONCE)):
             yield _block(path, block, size)
 
@@ -96,7 +102,10 @@ def _block(path: Path, lines: Sequence[tuple[int, str]], size: int) -> tuple[lis
     for place, (number, line) in enumerate(lines):
         word, *fields = line.rstrip("\n").rsplit(" ", size)
         try:
-            values[place] = list(map(float, fields))
+            if len(fields) != size:  # a single number would be taken for all of them
+                raise ValueError
+            with numpy.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+                values[place] = list(map(float, fields))
         except ValueError:
             raise CelloquyError(f"{path}, line {number}: not a word and {size} numbers") from None
         words.append(word)

@@ -205,7 +205,7 @@ def soaked(folder: Path, seed: int) -> Iterator[Soak]:
     """A REPL that is ready; whatever happens, it is ended."""
     soak = Soak(folder, seed)
     try:
-        soak.terminal.wait(lambda: "ready" in soak.terminal.status)
+        soak.terminal.wait(lambda: "ready" in soak.terminal.status, deadline=600)  # on the busiest machine
         yield soak
     finally:
         soak.terminal.close()
