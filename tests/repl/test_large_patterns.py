@@ -12,7 +12,8 @@ from repl.pattern import byte_automaton
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(a|b)*a(a|b){18}", "(a{1,1000}){1000}", "(.{0,500}){0,500}x", "(a?){2000}a{2000}", "[^a]{9999}", "((a|b){0,99}c){0,99}"],
+    ["(a|b)*a(a|b){18}", "(a{1,1000}){1000}", "(.{0,500}){0,500}x", "(a?){2000}a{2000}", "[^a]{9999}"],
+)
 def test_a_pattern_of_too_many_states_is_refused_at_once(pattern: str) -> None:
     began = time.process_time()
     with pytest.raises(UsageError) as caught:
