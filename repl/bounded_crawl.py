@@ -23,7 +23,8 @@ def bounded_crawling(told: str, most_states: int) -> Iterator[None]:
     work = [0]
 
     def crawl(alphabet: Any, initial: Any, final: Callable[[Any], bool], follow: Callable[[Any, Any], Any]) -> Any:
-        states, finals, arrows = [initial], set(), {}
+        states, finals = [initial], set()
+        arrows: dict[int, dict[Any, int]] = {}
         numbers = {_key(initial): 0}
         for number, state in enumerate(states):  # which grows meanwhile
             if final(state):
