@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import signal
 import sys
@@ -15,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from cells.errors import CelloquyError, UsageError
 from checkpoints.finding import find, home
+from checkpoints.header import CLASSIFY, read_header
 from plugins.guard import one_line
 from repl.autosave import EVERY, Autosave, latest
 from repl.events import Note, Outbox, Sink
-from repl.help_pages import GREETING
+from repl.help_pages import CLASSIFIER_GREETING, GREETING
 from repl.registration import registry as shared_registry
 from repl.terminal import is_dumb
 
 if TYPE_CHECKING:
+    from checkpoints.labels.classifier import Classifier
     from plugins.registry import Registry
+    from repl.conversation import Conversation
     from repl.models import Models
     from repl.screen import Screen
     from repl.session import Session
@@ -44,6 +46,7 @@ class Start:
     history: bool = True
     registry: Registry | None = None
     resume: bool = False
+    classifies: bool = False
 
 
 def run_repl(
@@ -66,11 +69,12 @@ def run_repl(
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the REPL needs a terminal for input and output; in scripts use celloquy generate")
+    classifies = False
     if resume:
         latest()
     else:
-        find(name, cell)
-    start = Start(name, cell, length, settings or {}, chat, history, registry, resume)
+        classifies = read_header(find(name, cell)).task == CLASSIFY
+    start = Start(name, cell, length, settings or {}, chat, history, registry, resume, classifies)
     if is_dumb():
         from repl.plain import run_plain
 
@@ -78,7 +82,7 @@ def run_repl(
     return _Program(start).run()
 
 
-def make_session(start: Start, out: Sink) -> Session:
+def make_session(start: Start, out: Sink) -> Conversation:
     """Load the checkpoint and begin a conversation. Takes a second or two: the first import of torch is here."""
     from repl.models import Models
     from repl.session import DEFAULT_LENGTH, Session
@@ -87,11 +91,27 @@ def make_session(start: Start, out: Sink) -> Session:
     (start.registry or shared_registry()).on_notice = lambda message: out(Note(message, "warning", aside=True))
     if start.resume:
         return _resumed(start, out, models)
+    if start.classifies:
+        return _classifier(start, out)
     writer = models.writer(models.load(start.name, start.cell), start.settings)
     session = Session(writer, out, models, length=DEFAULT_LENGTH if start.length is None else start.length)
     if start.chat:
         session.set_chat(True)
     return session
+
+
+def _classifier(start: Start, out: Sink) -> Conversation:
+    """A conversation with a classifier."""
+    from checkpoints.labels.classifier import load_classifier
+    from repl.classifying import ClassifierTalk
+
+    if start.settings or start.chat or start.length is not None:
+        raise UsageError(f"{start.name} tells labels and writes nothing; options of writing make no sense with it")
+
+    def load(name: str, cell: str | None = None) -> Classifier:
+        return load_classifier(name, cell, start.registry)
+
+    return ClassifierTalk(load(start.name, start.cell), out, load)
 
 
 def _resumed(start: Start, out: Sink, models: Models) -> Session:
@@ -129,7 +149,8 @@ class _Program:
         self._fault: Exception | None = None
         self._autosave = Autosave() if start.history else None
         bind_keys(self._screen, self.leave)
-        for line in GREETING if first else GREETING[-1:]:
+        greeting = CLASSIFIER_GREETING if start.classifies else GREETING
+        for line in greeting if first else greeting[-1:]:
             self._outbox.put(Note(line))
 
     def run(self) -> int:
@@ -171,7 +192,7 @@ class _Program:
     async def _keep(self, autosave: Autosave) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            self._worker.submit(autosave, quiet=True)
+            self._worker.submit(lambda session: session.keep(autosave), quiet=True)
 
     def _look(self) -> None:
         """Once a frame: whether it is time to go."""
@@ -199,8 +220,8 @@ class _Program:
     def _keep_all(self) -> None:
         """Stop what is being written, and keep the conversation as it stands then."""
         self._worker.submit(lambda session: session.stop())
-        if self._autosave is not None:
-            self._worker.submit(functools.partial(self._autosave, now=True))
+        if (autosave := self._autosave) is not None:
+            self._worker.submit(lambda session: session.keep(autosave, now=True))
 
     def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A fault of ours in a callback: said in one line, with its trace where it is asked for; the text goes on."""

@@ -16,7 +16,7 @@ from prompt_toolkit.completion import (
 from prompt_toolkit.document import Document
 
 if TYPE_CHECKING:
-    from repl.session import Session
+    from repl.conversation import Conversation
 
 FILES = ("save", "open")
 
@@ -24,7 +24,7 @@ FILES = ("save", "open")
 class SlashCompleter(Completer):
     """Completes a line that begins with a slash. ``session`` gives the present session, None while it loads."""
 
-    def __init__(self, session: Callable[[], Session | None]) -> None:
+    def __init__(self, session: Callable[[], Conversation | None]) -> None:
         self._session = session
         self._paths = PathCompleter(expanduser=True)
 
@@ -45,7 +45,7 @@ class SlashCompleter(Completer):
             yield from self._argument(session, name, argument)
 
     @staticmethod
-    def _argument(session: Session, name: str, argument: str) -> Iterable[Completion]:
+    def _argument(session: Conversation, name: str, argument: str) -> Iterable[Completion]:
         complete = session.commands.find(name).complete
         for candidate in complete(session) if complete is not None else ():
             if candidate.startswith(argument):

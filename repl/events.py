@@ -62,7 +62,14 @@ class Drawing:
     draw: Callable[[int], Picture]
 
 
-Event = Text | Note | Break | Table | Drawing
+@dataclass(frozen=True)
+class Shares:
+    """What labels a text has: a bar for each."""
+
+    shares: tuple[tuple[str, float], ...]
+
+
+Event = Text | Note | Break | Table | Drawing | Shares
 Sink = Callable[[Event], None]
 
 

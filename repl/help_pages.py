@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from repl.slash import GROUPS, Command, Commands
 
 KEYS = (
@@ -24,14 +26,22 @@ GREETING = (
 HOW_TO_LEAVE = "Ctrl-D or /quit leaves"
 
 
-def short_list(commands: Commands) -> str:
+CLASSIFIER_GREETING = (
+    "Type a text: how likely each label is shows as you type; Enter keeps it.",
+    "Alt-Enter begins a new line, Ctrl-R searches what you typed before.",
+    "/help lists the commands, Ctrl-D leaves.",
+)
+
+
+def short_list(commands: Commands, keys: Sequence[tuple[str, str]] = KEYS) -> str:
     """Every command under its group, and the keys: what ``/help`` shows."""
     width = max(len(group) for group in GROUPS)
     lines = [
         f"{group:<{width}}  {' · '.join(command.usage for command in members)}" for group, members in _groups(commands)
     ]
-    lines.append(f"{'keys':<{width}}  {' · '.join(f'{key} {what}' for key, what in KEYS)}")
-    lines.append("/help NAME explains one, /help all each of them. A line that begins with // is text, not a command.")
+    lines.append(f"{'keys':<{width}}  {' · '.join(f'{key} {what}' for key, what in keys)}")
+    every = ", /help all each of them" if keys is KEYS else ""
+    lines.append(f"/help NAME explains one{every}. A line that begins with // is text, not a command.")
     return "\n".join(lines)
 
 
@@ -45,7 +55,8 @@ def long_list(commands: Commands) -> str:
 
 
 def _groups(commands: Commands) -> list[tuple[str, list[Command]]]:
-    return [(group, [command for command in commands if command.group == group]) for group in GROUPS]
+    groups = [(group, [command for command in commands if command.group == group]) for group in GROUPS]
+    return [(group, members) for group, members in groups if members]
 
 
 def page(command: Command) -> str:

@@ -8,10 +8,10 @@ from prompt_toolkit.filters import Condition, Filter, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from repl.completion import complete_now
+from repl.conversation import Conversation
 from repl.help_pages import HOW_TO_LEAVE
 from repl.pastes import Pastes
 from repl.screen import Screen
-from repl.session import Session
 
 
 def bind_keys(screen: Screen, leave: Callable[[int], None]) -> None:
@@ -28,7 +28,11 @@ def bind_keys(screen: Screen, leave: Callable[[int], None]) -> None:
 
 
 def _turn(screen: Screen, name: str, direction: int) -> None:
-    screen.worker.submit(lambda session: session.knobs.turn(name, direction))
+    def job(session: Conversation) -> None:
+        if name in session.knobs:
+            session.knobs.turn(name, direction)
+
+    screen.worker.submit(job)
 
 
 def _bind_line(screen: Screen, pastes: Pastes, leave: Callable[[int], None], live: Condition) -> None:
@@ -42,7 +46,7 @@ def _bind_line(screen: Screen, pastes: Pastes, leave: Callable[[int], None], liv
             buffer.append_to_history()
         buffer.reset()
         screen.say("")
-        screen.worker.submit(lambda session: session.submit(line))
+        screen.worker.give(line)
 
     @keys.add("tab", filter=~is_searching)
     def complete(event: KeyPressEvent) -> None:
@@ -60,7 +64,7 @@ def _bind_line(screen: Screen, pastes: Pastes, leave: Callable[[int], None], liv
     @keys.add("<sigint>")
     def interrupt(event: KeyPressEvent) -> None:
         if live():
-            screen.worker.submit(Session.stop)
+            screen.worker.submit(lambda session: session.stop())
         elif buffer.text:
             buffer.reset()
         else:
@@ -103,7 +107,7 @@ def _bind_live(screen: Screen, live: Condition, bare: Filter) -> None:
 
     @keys.add(" ", filter=live & bare)
     def pause(event: KeyPressEvent) -> None:
-        screen.worker.submit(Session.pause)
+        screen.worker.submit(lambda session: session.pause())
 
     # Eager with an empty line: no other key that begins with Escape makes sense there, and stopping should not wait.
     keys.add("escape", filter=live & bare, eager=True)(_stop(screen))
@@ -118,7 +122,7 @@ def _bind_turn(screen: Screen, key: str, name: str, direction: int, when: Filter
 
 def _stop(screen: Screen) -> Callable[[KeyPressEvent], None]:
     def stop(event: KeyPressEvent) -> None:
-        screen.worker.submit(Session.stop)
+        screen.worker.submit(lambda session: session.stop())
 
     return stop
 
@@ -129,7 +133,8 @@ def _bind_knob_list(screen: Screen, listing: Condition) -> None:
 
     @keys.add("f2")
     def toggle(event: KeyPressEvent) -> None:
-        screen.chosen_knob = 0 if screen.chosen_knob is None else None
+        there = screen.session is not None and len(screen.session.knobs)
+        screen.chosen_knob = 0 if screen.chosen_knob is None and there else None
 
     @keys.add("up", filter=listing, eager=True)
     @keys.add("down", filter=listing, eager=True)

@@ -188,6 +188,9 @@ class Knobs:
     def __len__(self) -> int:
         return len(self._knobs)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._knobs
+
     def __getitem__(self, name: str) -> Knob:
         return self._knobs[name]
 

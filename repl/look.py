@@ -25,6 +25,7 @@ STYLE = Style.from_dict(
         "status.comparing": "fg:ansigreen",
         "status.paused": "fg:ansiyellow bold",
         "status.spark": "fg:ansiblue",
+        "bar": "fg:ansiblue",
         "knob": "",
         "knob.chosen": "reverse",
         "completion-toolbar": "noreverse",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from repl.bars import bar_rows
 from repl.compare_view import columns_as_rows
 from repl.drawing import picture_rows
-from repl.events import Break, Drawing, Event, Note, Table, Text
+from repl.events import Break, Drawing, Event, Note, Shares, Table, Text
 from repl.heat import heat_style
 from repl.neuron import neuron_style
 from repl.wrap import Row, Rows, wrap, wrap_words
@@ -15,9 +16,10 @@ from repl.wrap import Row, Rows, wrap, wrap_words
 class Page:
     """The text as rows of a terminal. :attr:`heat` is the colouring for what comes next, a colour for so many bits."""
 
-    def __init__(self, columns: int, colour: bool = True) -> None:
+    def __init__(self, columns: int, colour: bool = True, unicode: bool = True) -> None:
         self.rows = Rows(columns)
         self.colour = colour
+        self.unicode = unicode
         self.heat = "off"
         self.heat_bits = 1
 
@@ -42,6 +44,8 @@ class Page:
             elif isinstance(event, Drawing):
                 columns = self.rows.columns
                 finished += self.rows.flush() + picture_rows(event.draw(columns), columns, self.colour)
+            elif isinstance(event, Shares):
+                finished += self.rows.flush() + bar_rows(event.shares, self.rows.columns, unicode=self.unicode)
         return finished
 
     def _style(self, text: Text) -> str:

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from cells.errors import CelloquyError
 from plugins.guard import one_line
 from repl.autosave import Autosave
+from repl.bars import bar_rows
 from repl.compare_view import columns_as_rows
 from repl.drawing import picture_rows
-from repl.events import Break, Drawing, Event, Note, Table, Text
-from repl.help_pages import GREETING, HOW_TO_LEAVE
+from repl.events import Break, Drawing, Event, Note, Shares, Table, Text
+from repl.help_pages import CLASSIFIER_GREETING, GREETING, HOW_TO_LEAVE
 from repl.visible import visible
 from repl.wrap import Row
 
 if TYPE_CHECKING:
     from repl.app import Start
-    from repl.session import Session
+    from repl.conversation import Conversation
 
 COLUMNS = 80
 
@@ -47,6 +48,9 @@ class PlainScreen:
         elif isinstance(event, Drawing):
             self._fresh()
             self._print(picture_rows(event.draw(COLUMNS), COLUMNS, colour=False))
+        elif isinstance(event, Shares):
+            self._fresh()
+            self._print(bar_rows(event.shares, COLUMNS, unicode=False))
 
     def _print(self, rows: list[Row]) -> None:
         for row in rows:
@@ -77,10 +81,11 @@ def run_plain(start: Start) -> int:
     from repl.app import make_session
 
     screen = PlainScreen()
-    for greeting in GREETING[:1] + GREETING[2:]:
+    greetings = CLASSIFIER_GREETING if start.classifies else GREETING
+    for greeting in greetings[:1] + greetings[2:]:
         screen.put(Note(greeting))
     session = make_session(start, screen.put)
-    screen.put(Note(f"{session.writer.name}; Ctrl-C stops the text"))
+    screen.put(Note(f"{session.name}; Ctrl-C stops the text"))
     autosave = Autosave() if start.history else None
     with Interrupts() as interrupts:
         while not session.leaving:
@@ -93,7 +98,7 @@ def run_plain(start: Start) -> int:
                 return 0
             _answer(session, line, interrupts)
             if autosave is not None:
-                autosave(session, now=True)
+                session.keep(autosave, now=True)
     return 0
 
 
@@ -130,7 +135,7 @@ class Interrupts:
         self.wanted = True
 
 
-def _answer(session: Session, line: str, interrupts: Interrupts) -> None:
+def _answer(session: Conversation, line: str, interrupts: Interrupts) -> None:
     try:
         session.submit(line)
         while session.running:

@@ -22,6 +22,7 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
 
+from repl.bars import bar_rows
 from repl.compare_view import columns_as_rows
 from repl.completion import SlashCompleter
 from repl.events import Outbox
@@ -30,12 +31,12 @@ from repl.input_line import ShowHostile
 from repl.look import STYLE
 from repl.neuron import Neuron, neuron_legend
 from repl.page import Page, rows_after_reflow
-from repl.status import activity, fit, segments
+from repl.status import activity, fit
 from repl.terminal import HeldOutput, reflows, speaks_unicode
 from repl.wrap import Row
 
 if TYPE_CHECKING:
-    from repl.session import Session
+    from repl.conversation import Conversation
     from repl.worker import Worker
 
 FRAME = 1 / 30
@@ -53,7 +54,8 @@ class Screen:
         self.outbox = outbox
         self.output = output
         self.title = title
-        self.page = Page(output.get_size().columns, output.get_default_color_depth() != ColorDepth.DEPTH_1_BIT)
+        colour = output.get_default_color_depth() != ColorDepth.DEPTH_1_BIT
+        self.page = Page(output.get_size().columns, colour, speaks_unicode())
         self.keys = KeyBindings()
         self.chosen_knob: int | None = None
         self.hint = ""
@@ -66,13 +68,13 @@ class Screen:
             complete_while_typing=Condition(lambda: self.buffer.text.startswith("/")),
             enable_history_search=False,
         )
-        self.buffer.on_text_changed += lambda buffer: self.say("")
+        self.buffer.on_text_changed += lambda buffer: self._typed()
         self.search = SearchToolbar()
         self.app: Application[int] = self._application()
         self.app.after_render += lambda app: output.release()
 
     @property
-    def session(self) -> Session | None:
+    def session(self) -> Conversation | None:
         """The session, once it is there."""
         return self.worker.session
 
@@ -84,6 +86,17 @@ class Screen:
     def say(self, hint: str) -> None:
         """A passing hint under the input line; it goes when something is typed."""
         self.hint = hint
+
+    def _typed(self) -> None:
+        self.say("")
+        self.worker.submit(self._preview, quiet=True)
+
+    def _preview(self, session: Conversation) -> None:
+        """What can be said of the line as it is by now; those that were typed on the way are passed over."""
+        before = session.shares
+        session.preview(self.buffer.text)
+        if session.shares != before:
+            self.outbox.touch()
 
     # The layout
 
@@ -122,6 +135,7 @@ class Screen:
                 _row(self._legend), Condition(lambda: self.page.heat != "off" or self._neuron is not None)
             ),
             entry,
+            ConditionalContainer(_rows(self._bars), Condition(lambda: bool(self._bars()))),
             self.search,
             CompletionsToolbar(),
             ConditionalContainer(_row(lambda: [("class:dim", self.hint)]), Condition(lambda: bool(self.hint))),
@@ -137,7 +151,14 @@ class Screen:
     def _status(self) -> Row:
         if self.session is None:
             return [("class:status", f"loading {self.title}…")]
-        return fit(segments(self.session, self._doing, unicode=self._unicode), self.columns)
+        return fit(self.session.status(self._present(self.session), unicode=self._unicode), self.columns)
+
+    def _present(self, session: Conversation) -> str:
+        """What goes on. Who reads "ready" may rely on it: what was asked for is done, and all of its text is shown."""
+        if self._doing not in AT_REST:
+            return self._doing
+        now = activity(session)
+        return "busy" if now in AT_REST and (self.worker.waiting or not self.outbox.empty) else now
 
     @property
     def _neuron(self) -> Neuron | None:
@@ -147,6 +168,11 @@ class Screen:
         if (neuron := self._neuron) is not None:
             return neuron_legend(neuron)
         return legend(self.page.heat, self.page.heat_bits)
+
+    def _bars(self) -> list[Row]:
+        if self.session is None or not self.buffer.text:
+            return []
+        return bar_rows(self.session.shares, self.columns, unicode=self._unicode)
 
     def _comparison(self) -> list[Row]:
         comparison = self.session.comparison if self.session is not None else None
@@ -195,8 +221,8 @@ class Screen:
         if self.session is not None:
             self.page.heat, self.page.heat_bits = self.session.heat, self.session.heat_bits
             doing = activity(self.session)
-            if doing not in AT_REST or (self.worker.idle and self.outbox.empty):
-                self._doing = doing  # who reads "ready" may rely on it: all is done, and its text is shown
+            if doing not in AT_REST or self.outbox.empty:
+                self._doing = doing
         self.commit(self.page.take(events))
 
     def commit(self, rows: list[Row]) -> None:

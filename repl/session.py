@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 
 from cells.errors import CelloquyError
 from repl.chat import SPEAKERS, Chat, likeliest_speakers, template_of
-from repl.events import Break, Note, Sink, Text
+from repl.conversation import Conversation
+from repl.events import Break, Sink, Text
 from repl.graphemes import count_graphemes, last_graphemes
 from repl.heat import bits_a_step
 from repl.knobs import Knobs
 from repl.meter import Meter
 from repl.session_knobs import session_knobs
 from repl.slash import Commands, command_table
+from repl.status import Segment, segments
 
 if TYPE_CHECKING:
+    from repl.autosave import Autosave
     from repl.compare import Comparison
     from repl.generator import Snapshot, Writer
     from repl.models import Models
@@ -52,7 +55,7 @@ class Mark:
     turns: tuple[Turn, ...]
 
 
-class Session:
+class Session(Conversation):
     """A conversation: the writer, the knobs, the turns, and what is going on just now."""
 
     def __init__(
@@ -63,21 +66,13 @@ class Session:
         *,
         length: int = DEFAULT_LENGTH,
     ) -> None:
+        super().__init__(out)
         self.writer = writer
-        self.out = out
         self.length = length
-        self.speed = 0
-        self.heat = "off"
-        self.neuron: Neuron | None = None
         self.chat = Chat(template_of(writer.loaded.header))
         self.meter = Meter()
         self.turns: list[Turn] = []
         self.marks: dict[str, Mark] = {}
-        self.writing = False
-        self.paused = False
-        self.leaving = False
-        self.busy = False  # whether whoever drives the session waits for it to do something just now
-        self.comparison: Comparison | None = None
         self.models = models
         self._left = 0
         self.knobs: Knobs = session_knobs(self)
@@ -86,14 +81,9 @@ class Session:
     # What goes on just now
 
     @property
-    def live(self) -> bool:
-        """Whether text streams or pauses: then the bare keys are live keys."""
-        return self.writing or self.comparison is not None
-
-    @property
-    def running(self) -> bool:
-        """Whether :meth:`step` has something to do."""
-        return self.live and not self.paused
+    def name(self) -> str:
+        """The checkpoint that writes."""
+        return self.writer.name
 
     @property
     def size(self) -> int:
@@ -105,10 +95,6 @@ class Session:
         """Bits that a colour of ``/heat`` stands for: more where there are thousands of characters."""
         tokenizer = self.writer.loaded.tokenizer
         return bits_a_step(tokenizer.vocabulary_size) if tokenizer.kind == "char" else 1
-
-    def say(self, text: str, kind: str = "note", indent: int = 2) -> None:
-        """Tell the person something that is no part of the text; ``indent`` as in :class:`repl.events.Note`."""
-        self.out(Note(text, kind, aside=self.live, indent=indent))
 
     def step(self) -> None:
         """One token of whatever is being written."""
@@ -199,6 +185,14 @@ class Session:
             self.paused = not self.paused
             self.meter.start()
 
+    def keep(self, autosave: Autosave, *, now: bool = False) -> None:
+        """See :class:`repl.conversation.Conversation`."""
+        autosave(self, now=now)
+
+    def status(self, doing: str, *, unicode: bool = True) -> list[Segment]:
+        """See :class:`repl.conversation.Conversation`."""
+        return segments(self, doing, unicode=unicode)
+
     # Settings that are not a matter of one option
 
     @property
@@ -218,14 +212,6 @@ class Session:
             self._left = max(1, length - done) if length else 0
 
     # What a person gives
-
-    def submit(self, line: str) -> None:
-        """A line as it was typed: a command if it begins with a slash, else text; ``//`` is a literal slash."""
-        if line.startswith("/") and not line.startswith("//"):
-            self.say(line, "echo")
-            self.commands.run(self, line)
-        else:
-            self.give(line[1:] if line.startswith("//") else line)
 
     def give(self, line: str) -> None:
         """A line for the model: it goes on from there. An empty one says only that it may go on.

@@ -5,16 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from cells.errors import CelloquyError, UsageError
 from plugins.options import OptionSet
 
-if TYPE_CHECKING:
-    from repl.session import Session
-
-Action = Callable[["Session", str], None]
-Completer = Callable[["Session"], Iterable[str]]
+Action = Callable[[Any, str], None]
+Completer = Callable[[Any], Iterable[str]]
+"""Both are given the conversation."""
 
 GROUPS = ("while it writes", "the text", "the model", "chat", "keeping", "this program")
 
@@ -72,7 +70,7 @@ class Commands:
         advice = f"did you mean /{near[0]}?" if near else "/help lists them"
         raise UsageError(f"there is no command /{name}; {advice}")
 
-    def run(self, session: Session, line: str) -> None:
+    def run(self, session: Any, line: str) -> None:
         """Do what a line that begins with a slash says."""
         name, _, argument = line[1:].partition(" ")
         command = self.find(name.rstrip("\n"))

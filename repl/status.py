@@ -13,6 +13,7 @@ from repl.visible import one_line
 from repl.wrap import Row, cut
 
 if TYPE_CHECKING:
+    from repl.conversation import Conversation
     from repl.session import Session
 
 GAP = "  "
@@ -29,7 +30,7 @@ class Segment:
     """Cells to which it may be shortened, from its beginning, before anything is left out; 0: it may not."""
 
 
-def activity(session: Session) -> str:
+def activity(session: Conversation) -> str:
     """What goes on, in a word."""
     if session.busy:
         return "busy"

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from cells.errors import CelloquyError
 from plugins.guard import one_line
+from repl.conversation import Conversation
 from repl.events import Outbox
-from repl.session import Session
 
-Job = Callable[[Session], None]
+Job = Callable[[Conversation], None]
 
 
 class Worker:
@@ -22,16 +22,16 @@ class Worker:
     while a checkpoint loads or a long transcript is read again.
     """
 
-    def __init__(self, make: Callable[[], Session], outbox: Outbox) -> None:
+    def __init__(self, make: Callable[[], Conversation], outbox: Outbox) -> None:
         self._make = make
         self._outbox = outbox
         self._jobs: deque[tuple[Job, bool]] = deque()
-        self._undone = 0
+        self._lines = 0
         self._ready = threading.Condition()
         self._closing = False
         self._due = 0.0
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-        self.session: Session | None = None
+        self.session: Conversation | None = None
         self.failure: BaseException | None = None
         outbox.on_room = self._nudge
 
@@ -43,13 +43,25 @@ class Worker:
         """Do this between two tokens, after what was handed in before. A quiet job changes nothing that is shown."""
         with self._ready:
             self._jobs.append((job, quiet))
-            self._undone += not quiet
             self._ready.notify()
 
+    def give(self, line: str) -> None:
+        """Hand in a line that a person gave; :attr:`waiting` until it has been taken."""
+        with self._ready:
+            self._lines += 1
+        self.submit(lambda session: self._take(session, line))
+
     @property
-    def idle(self) -> bool:
-        """Whether everything that was asked for has been done; writing on is not asked for."""
-        return self._undone == 0
+    def waiting(self) -> bool:
+        """Whether a line was given that has not been taken yet."""
+        return self._lines > 0
+
+    def _take(self, session: Conversation, line: str) -> None:
+        try:
+            session.submit(line)
+        finally:
+            with self._ready:
+                self._lines -= 1
 
     def close(self, timeout: float = 10.0) -> None:
         """Finish the jobs that were handed in, then end the thread; returns when it has ended."""
@@ -77,19 +89,16 @@ class Worker:
                 return
             self._do(found[0], self.session, quiet=found[1])
 
-    def _do(self, job: Job, session: Session, quiet: bool) -> None:
-        asked = not quiet and job is not _step
-        if asked:
+    def _do(self, job: Job, session: Conversation, quiet: bool) -> None:
+        if not quiet and job is not _step:
             session.busy = True
             self._outbox.touch()  # seen only if the job takes longer than a frame
         self._guarded(job, session)
         session.busy = False
-        with self._ready:
-            self._undone -= asked
         if not quiet:
             self._outbox.touch()
 
-    def _next(self, session: Session) -> tuple[Job, bool] | None:
+    def _next(self, session: Conversation) -> tuple[Job, bool] | None:
         """The next thing to do, waiting for it; None at the end."""
         with self._ready:
             while True:
@@ -102,7 +111,7 @@ class Worker:
                     return _step, False
                 self._ready.wait(wait)
 
-    def _pause_before_step(self, session: Session) -> float | None:
+    def _pause_before_step(self, session: Conversation) -> float | None:
         """Seconds until the next token may be drawn; None while there is nothing to draw or no room for it."""
         if not session.running or self._outbox.full:
             return None
@@ -113,7 +122,7 @@ class Worker:
         self._due = min(max(self._due, now - 0.1), now + 1 / session.speed)
         return max(0.0, self._due - now)
 
-    def _guarded(self, job: Job, session: Session) -> None:
+    def _guarded(self, job: Job, session: Conversation) -> None:
         try:
             job(session)
         except CelloquyError as error:
@@ -124,12 +133,12 @@ class Worker:
             self._due += 1 / session.speed
 
     @staticmethod
-    def _complain(job: Job, session: Session, message: str) -> None:
+    def _complain(job: Job, session: Conversation, message: str) -> None:
         if job is _step:
             session.stop()
             message += "; the text is kept"
         session.say(message, "error")
 
 
-def _step(session: Session) -> None:
+def _step(session: Conversation) -> None:
     session.step()

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from terminal_kit.families import CHINESE, HOSTILE, LETTERS, save_family
+from terminal_kit.families import CHINESE, HOSTILE, LETTERS, save_classifier, save_family
 from terminal_kit.harness import Terminal
 from terminal_kit.processes import ForkedProcess, Nest, Process, RealProcess
 
@@ -25,12 +25,13 @@ Open = Callable[..., Terminal]
 
 @pytest.fixture(scope="session")
 def families(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of checkpoints: ``tiny``, ``chinese``, ``hostile`` and ``talk`` (with a dialogue template)."""
+    """Checkpoints: ``tiny``, ``chinese``, ``hostile``, ``talk`` (with a dialogue template), ``mood`` (a classifier)."""
     folder = tmp_path_factory.mktemp("families")
     save_family(folder, "tiny", LETTERS)
     save_family(folder, "chinese", CHINESE)
     save_family(folder, "hostile", HOSTILE)
     save_family(folder, "talk", LETTERS, template=DIALOGUE)
+    save_classifier(folder, "mood", ["glad", "sad", "so so"])
     return folder
 
 
@@ -85,7 +86,7 @@ def open_repl(place: Path, environment: dict[str, str], nest: Nest) -> Iterator[
         shell: bool = False,
         **env: Any,
     ) -> Terminal:
-        seed = () if "--seed" in arguments or "--continue" in arguments else ("--seed", "1")
+        seed = () if {"--seed", "--continue", "mood"} & set(arguments) else ("--seed", "1")
         words, whole = ["repl", *arguments, *seed], {**environment, **env}
         process: Process
         if shell:

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 
 from cells.cell import Cell
+from cells.classifier import ClassifierConfig, TextClassifier
 from cells.gru import GRU
 from cells.initialise import initialise
 from cells.lstm import LSTM
 from cells.model import LanguageModel, ModelConfig
 from cells.rnn import RNN
 from checkpoints.files import save_safetensors
-from checkpoints.header import Header
+from checkpoints.header import CLASSIFY, Header
 from checkpoints.loading import stored_tensors
 from checkpoints.tokenizers import CharTokenizer, Tokenizer
 
@@ -62,3 +63,26 @@ def save_family(folder: Path, family: str, characters: str, **more: Any) -> None
     """One checkpoint for each of the three cells; the LSTM has the best validation loss."""
     for seed, cell in enumerate(("lstm", "gru", "rnn")):
         save_cell(folder, family, CELLS[cell](), cell, CharTokenizer(characters), seed=seed, **more)
+
+
+def save_classifier(folder: Path, family: str, labels: list[str], characters: str = LETTERS) -> Path:
+    """A classifier by an LSTM, whose random weights have opinions that differ."""
+    tokenizer = CharTokenizer(characters)
+    sizes = ClassifierConfig(tokenizer.vocabulary_size, len(labels), 16, unknown_id=tokenizer.unknown_id)
+    model = TextClassifier(LSTM(), sizes)
+    initialise(model, "default", 0)
+    with torch.no_grad():
+        model.readout.weight.mul_(20)
+        model.embedding.weight.mul_(2)
+    header = Header(
+        family,
+        {"name": "lstm", "version": LSTM.version, "options": {}, "distribution": "celloquy"},
+        sizes.to_json(),
+        tokenizer.to_json(),
+        figures={"val_loss": 0.5},
+        task=CLASSIFY,
+        labels={"names": labels, "counts": [1] * len(labels)},
+    )
+    path = folder / f"{family}.lstm.safetensors"
+    save_safetensors(path, stored_tensors(model), header.dumps())
+    return path

@@ -124,4 +124,5 @@ class Nest:
         if self._channel is not None:
             self._channel.close()
         if self._process is not None:
-            self._process.wait(timeout=30)
+            self._process.kill()  # it has nothing to finish, and an interpreter takes its time
+            self._process.wait()
