@@ -98,6 +98,7 @@ def make_environment() -> Callable[[Path], Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_sdist_holds_the_checkpoints_and_no_tests(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
@@ -109,6 +110,7 @@ def test_the_sdist_holds_the_checkpoints_and_no_tests(built: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_wheel_holds_every_file_of_the_rooms_and_nothing_else(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -124,6 +126,7 @@ def test_the_wheel_holds_every_file_of_the_rooms_and_nothing_else(built: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_it_installs_speaks_and_leaves_nothing_behind(
     built: Path, tmp_path: Path, make_environment: Callable[[Path], Path]
 ) -> None:
