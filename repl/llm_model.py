@@ -10,6 +10,7 @@ import llm
 import pydantic
 
 from checkpoints.finding import list_checkpoints
+from checkpoints.header import GENERATE, read_header
 from plugins.options import Option
 from repl.registration import registry, sampling_options
 
@@ -30,6 +31,8 @@ def models() -> Iterator[tuple[CelloquyModel, tuple[str, ...]]]:
     """Each family (its best member) and each checkpoint, as a model with its aliases."""
     names: dict[str, None] = {}
     for entry in list_checkpoints([]):
+        if read_header(entry.path).task != GENERATE:
+            continue
         names.setdefault(entry.family)
         names.setdefault(entry.name)
     for name in names:
