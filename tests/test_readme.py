@@ -102,7 +102,7 @@ def test_the_lines_after_training_work_as_printed(trained: Shell) -> None:
 
 
 def test_the_lines_for_scripts_work_as_printed(shell: Shell) -> None:
-    (line,) = lines("celloquy generate -p")
+    (line,) = lines('celloquy generate -p "ROMEO:"')
     first, second = shell(line), shell(line)
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout == second.stdout
