@@ -17,7 +17,7 @@ from cells.layer import Layer, call_step
 from cells.model import Block, LanguageModel
 from cells.state import LayerState, State
 
-CAPACITY = 64
+CAPACITY = 256
 """Steps of one call, at most."""
 
 AT_ONCE = 4

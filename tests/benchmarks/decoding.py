@@ -138,7 +138,8 @@ def row(cell: str, hidden: int, writer: Writer, characters: int, rounds: int) ->
     runs = [baseline(cell.upper(), hidden), floor(GATES[cell], hidden), ours(writer), compiled, batch]
     for run in runs:
         run(200)
-    rates = [[rate(run, characters if run is not batch else characters * 4) for run in runs] for _ in range(rounds)]
+    lengths = [characters, characters, characters, characters * 8, characters * 4]
+    rates = [[rate(run, length) for run, length in zip(runs, lengths, strict=True)] for _ in range(rounds)]
     speeds = [statistics.median(column) / 1e3 for column in zip(*rates, strict=True)]
     ratios = [statistics.median(one[above] / one[below] for one in rates) for above, below in RATIOS.values()]
     numbers = [f"{value:.1f}" for value in speeds] + [f"{value:.2f}" for value in ratios]
