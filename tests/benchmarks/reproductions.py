@@ -72,27 +72,33 @@ def perplexity(asked: Asked) -> Iterator[str]:
     text = asked.corpus[0].read_text(encoding="utf-8")[:10_000]
     corpus = asked.out / "first10000.txt"
     corpus.write_text(text, encoding="utf-8")
-    every = 40 * len(text) // (32 * 35)
     rows, samples = [], []
-    for sampling in ("random", "sequential")[: 1 if asked.small else 2]:
-        for title, optimizer in OPTIMIZERS.items():
-            for cell in asked.cells:
-                name = f"{title.split(',')[0].replace(' ', '-')}-{sampling}"
-                options = f"{PERPLEXITY} {optimizer} --sampling {sampling} --eval-every {every} --sample-every {every}"
-                prompts = " ".join(f"--prompt {prefix}" for prefix in PREFIXES)
-                path = asked.train(corpus, name, cell, f"{options} {prompts}")
-                figures = [event["train_text_perplexity"] for event in events(path, "eval")]
-                running = running_perplexity(path, len(text) / (32 * 35))
-                rows.append(
-                    [cell, title, sampling, *(f"{value:,.2f}" for value in [*figures[:3], figures[-1]]), running]
-                )
-                samples.append((f"{cell}, {title}, {sampling}", events(path, "sample")[-len(PREFIXES) :]))
-                print(" ".join(rows[-1]), file=sys.stderr, flush=True)
+    for cell, title, sampling in perplexity_runs(asked):
+        path = asked.train(corpus, *perplexity_run(cell, title, sampling, len(text)))
+        figures = [event["train_text_perplexity"] for event in events(path, "eval")]
+        running = running_perplexity(path, len(text) / (32 * 35))
+        rows.append([cell, title, sampling, *(f"{value:,.2f}" for value in [*figures[:3], figures[-1]]), running])
+        samples.append((f"{cell}, {title}, {sampling}", events(path, "sample")[-len(PREFIXES) :]))
+        print(" ".join(rows[-1]), file=sys.stderr, flush=True)
     header = ["cell", "how", "sampling", "40 epochs", "80", "120", "160", "running, last epoch"]
     yield markdown(header, rows)
     for title, drawn in samples:
         shown = " · ".join(f"{line['prompt']}{line['text'][:30]}".replace("\n", " / ") for line in drawn)
         yield f"- {title}: {shown}"
+
+
+def perplexity_runs(asked: Asked) -> list[tuple[str, str, str]]:
+    """Cell, optimizer and way of sampling of each run: every cell on random pieces, the LSTM on sequential ones too."""
+    cells = {"random": asked.cells, "sequential": [cell for cell in asked.cells if cell == "lstm"]}
+    return [(cell, title, sampling) for sampling, some in cells.items() for title in OPTIMIZERS for cell in some]
+
+
+def perplexity_run(cell: str, title: str, sampling: str, characters: int) -> tuple[str, str, str]:
+    """Name, cell and options of one run."""
+    every = 40 * characters // (32 * 35)
+    options = f"{PERPLEXITY} {OPTIMIZERS[title]} --sampling {sampling} --eval-every {every} --sample-every {every}"
+    prompts = " ".join(f"--prompt {prefix}" for prefix in PREFIXES)
+    return f"{title.split(',')[0].replace(' ', '-')}-{sampling}", cell, f"{options} {prompts}"
 
 
 def running_perplexity(path: Path, steps: float) -> str:
