@@ -235,6 +235,7 @@ def test_saving_is_as_often_as_promised(small_train: Train, monkeypatch: pytest.
         save(run, *how)
 
     monkeypatch.setattr(trainer.Trainer, "save", counted)
+    monkeypatch.setattr(trainer, "SAVE_SECONDS", 3600.0)
     small_train()
     assert saves == [0, 60]
     monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)
