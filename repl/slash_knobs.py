@@ -67,9 +67,11 @@ def _option_action(option: Option) -> Action:
 
 
 def set_option(session: Session, option: Option, text: str) -> None:
-    """Set an option to what a person typed. A seed also starts its random numbers from the beginning."""
+    """Set an option to what a person typed; ``off`` unsets a text. A seed also starts its random numbers anew."""
     if option.key == "seed":
         session.set_seed(None if text == "random" else option.parse(text))
+    elif text == "off" and option.kind is str:
+        del session.writer.settings[option.key]
     else:
         session.writer.settings[option.key] = option.parse(text)
 
@@ -77,7 +79,8 @@ def set_option(session: Session, option: Option, text: str) -> None:
 def _shown(session: Session, option: Option) -> str:
     if option.key == "seed":
         return f"{session.writer.seed}" + ("" if session.seed_given else " (random)")
-    return option.format(session.writer.settings[option.key])
+    value = session.writer.settings[option.key]
+    return "off" if value in ("", ()) else option.format(value)
 
 
 def _length(session: Session, argument: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cells.errors import CelloquyError
+from cells.errors import CelloquyError, UsageError
 from cells.gru import GRU
 from cells.initialise import initialise
 from cells.model import LanguageModel, ModelConfig
@@ -24,7 +24,9 @@ from checkpoints.tokenizers import Tokenizer, make_tokenizer
 from plugins.gallery.form_pattern import place_after, places
 from repl.chain import Chain
 from repl.generator import Writer
+from repl.models import Models
 from repl.sampling import distribution
+from repl.session import Session
 
 CORPUS = "春眠不覺曉，處處聞啼鳥。\n夜來風雨聲，花落知多少。\n\n the sea and sky 秋冬夏，。 ,.;\n" * 4
 QUATRAIN = r"(?:\w{5}，\w{5}。\n\w{5}，\w{5}。\n\n)"
@@ -125,6 +127,26 @@ def test_going_back_keeps_the_form_and_the_text(make: Callable[..., Writer]) -> 
     writer.restore(here)
     assert "".join(writer.stream("", 30)) == after
     assert re.match(QUATRAIN, text + after)
+
+
+def test_a_form_is_set_and_unset_in_the_repl(make: Callable[..., Writer]) -> None:
+    session = Session(make(seed=3), lambda event: None, Models(), length=26)
+    session.submit("/set form 5,5/5,5")
+    session.submit("/acrostic 春夏秋冬")
+    session.submit("")
+    while session.running:
+        session.step()
+    assert re.match(r"春\w{4}，夏\w{4}。\n秋\w{4}，冬\w{4}。", session.writer.transcript)
+    session.submit("/undo 9")
+    session.submit("")
+    while session.running:
+        session.step()
+    assert re.match(r"春\w{4}，夏\w{4}。\n秋\w{4}，冬\w{4}。\n\n春", session.writer.transcript)
+    session.submit("/set form off")
+    session.submit("/set acrostic off")
+    assert (session.writer.settings["form"], session.writer.settings["acrostic"]) == ("", "")
+    with pytest.raises(UsageError, match="form must be"):
+        session.submit("/set form five")
 
 
 def test_samples_side_by_side_are_those_of_one_alone(make: Callable[..., Writer]) -> None:

@@ -13,7 +13,7 @@ from cells.errors import CelloquyError
 from checkpoints.finding import list_checkpoints
 from checkpoints.header import read_header
 from checkpoints.loading import load_checkpoint
-from checkpoints.tokenizers import ByteTokenizer, CharTokenizer, tokenizer_from_json
+from checkpoints.tokenizers import ByteTokenizer, CharTokenizer, make_tokenizer, tokenizer_from_json
 from checkpoints.train import plan
 from repl.models import Models
 from repl.session import Session
@@ -100,11 +100,17 @@ def _write_on(session: Session, tokens: int) -> None:
     session.stop()
 
 
+SUBWORDS = (
+    make_tokenizer("bpe:270", "the king is gone, 王 " * 9),
+    make_tokenizer("word", "The king is gone, 王 " * 9, "nfkc", lowercase=True),
+)
+
+
 def tokenize(data: bytes) -> None:
     """Every promise of a tokenizer, on any text, and on any JSON in the place of a tokenizer."""
     text = data.decode("utf-8", "surrogateescape")
     known = CharTokenizer(text[: len(text) // 2] or "a")
-    for tokenizer in (known, ByteTokenizer()):
+    for tokenizer in (known, ByteTokenizer(), *SUBWORDS):
         tokens = tokenizer.encode(text)
         assert tokens == tokenizer.encode_array(text).tolist()
         assert all(0 <= token < tokenizer.vocabulary_size for token in tokens)
