@@ -14,10 +14,13 @@ LIBRARIES = (
     "rich",
     "pluggy",
     "platformdirs",
+    "tokenizers",
+    "interegular",
+    "wcwidth",
 )
 """What the program is built on; a test holds this to ``pyproject.toml``."""
 
-OPTIONAL = ("pillow", "tokenizers", "onnx", "onnxruntime", "llm")
+OPTIONAL = ("pillow", "onnx", "onnxruntime", "llm")
 """Told of where they are installed."""
 
 

@@ -221,4 +221,4 @@ def test_the_version_names_every_library_it_is_built_on(celloquy: Run) -> None:
 def test_the_libraries_are_the_declared_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.split(r"[<>=;\s]", line, maxsplit=1)[0] for line in project["dependencies"] if ";" not in line}
-    assert set(LIBRARIES) == declared
+    assert set(LIBRARIES) == declared, "repl/versions.py lists what pyproject.toml declares"
