@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Dropout = Callable[[Tensor, float, bool], Tensor]
 """(x [T, B, H], share, training) -> x with that share dropped and the rest scaled up."""
 
+BLOCK = 128
+"""Steps whose projected input is in memory at once: it is four times an LSTM's output, and so is its gradient."""
+
 NORMS = ("none", "layer")
 LARGEST = 1 << 24
 """No size of a model may exceed this; a header that asks for more is damaged or hostile."""
@@ -203,7 +206,13 @@ class LanguageModel(nn.Module):
             return layer(x, state) if kernel is None else kernel(layer, x, state)
         assert tokens is not None
         table = layer.project(block.before(self.embedding.weight))  # [V, G H]: one row a token, for all steps
-        return layer.run(F.embedding(tokens, table), state)
+        if self.cell.affine:
+            return layer.run(F.embedding(tokens, table), state)
+        outputs = []
+        for part in tokens.split(BLOCK):
+            y, state = layer.run(F.embedding(part, table), state)
+            outputs.append(y)
+        return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]), state
 
     def kernel_for(self, layer: Layer) -> Kernel | None:
         """The fused kernel for a layer in its present mode, if the finder gives one."""
