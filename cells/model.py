@@ -206,10 +206,10 @@ class LanguageModel(nn.Module):
             return layer(x, state) if kernel is None else kernel(layer, x, state)
         assert tokens is not None
         table = layer.project(block.before(self.embedding.weight))  # [V, G H]: one row a token, for all steps
-        if self.cell.affine:
+        if self.cell.affine or len(layer.gates) == 1:  # nothing to be saved, or scanned in blocks of its own
             return layer.run(F.embedding(tokens, table), state)
         outputs = []
-        for part in tokens.split(BLOCK):
+        for part in torch.split(tokens, BLOCK):
             y, state = layer.run(F.embedding(part, table), state)
             outputs.append(y)
         return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]), state

@@ -12,7 +12,7 @@ from typing import Any
 
 from checkpoints.corpus import BYTE_ORDER_MARK, not_in_encoding, read_errors
 
-CHUNK = 1 << 22
+CHUNK = 1 << 20
 """Bytes read at once."""
 
 LOOKAHEAD = 1 << 12
