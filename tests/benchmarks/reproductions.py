@@ -33,7 +33,7 @@ OPTIMIZERS = {
 }
 TEMPERATURES = (0.5, 1.0, 1.5)
 NAMES = "--hidden 128 --embed 32 --batch 32 --bptt 32 --dropout 0.2 --lr 3e-3 --epochs 20"
-TINY = "--hidden 256 --batch 64 --bptt 128 --dropout 0.2 --lr 5e-3 --epochs 4"
+TINY = "--hidden 256 --batch 64 --bptt 128 --dropout 0.2 --lr 5e-3 --epochs 1"
 
 
 @dataclass(frozen=True)
