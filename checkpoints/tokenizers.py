@@ -112,9 +112,10 @@ class CharTokenizer:
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of ids; the unknown one shows as U+FFFD."""
-        return "".join(self._character(token) for token in tokens)
+        return "".join(map(self.character, tokens))
 
-    def _character(self, token: int) -> str:
+    def character(self, token: int) -> str:
+        """The text of one id; CelloquyError if there is no such id."""
         if not 0 <= token <= len(self.characters):
             raise CelloquyError(f"token {token} is outside the vocabulary of {self.vocabulary_size}")
         return self.characters[token - 1] if token else UNKNOWN
@@ -145,7 +146,7 @@ class CharDecoder:
 
     def push(self, token: int) -> str:
         """The token's character."""
-        return self._tokenizer.decode((token,))
+        return self._tokenizer.character(token)
 
     def flush(self) -> str:
         """Nothing is ever left."""
