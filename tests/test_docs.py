@@ -117,7 +117,12 @@ def test_the_reference_is_what_help_says() -> None:
     assert there == wanted, f"docs/commands.md is not in step; make it anew: {remedy}"
 
 
-def test_every_page_of_docs_is_reached_from_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    missing = [page.name for page in ROOT.glob("docs/*.md") if f"docs/{page.name}" not in readme]
-    assert missing == []
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, new = set(), {ROOT / "README.md"}
+    while new:
+        page = new.pop()
+        reached.add(page)
+        names = (link.partition("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8")))
+        linked = {(page.parent / name).resolve() for name in names if name.endswith(".md") and "://" not in name}
+        new |= {one for one in linked if one.is_file()} - reached
+    assert [page_id(page) for page in PAGES if page not in reached] == []
