@@ -38,6 +38,9 @@ LOG_EVERY = 10
 SAVE_SECONDS = 20.0
 """Seconds between two saves of the resume state; more if saving is slow."""
 
+SAVE_SHARE = 0.05
+"""The part of the time that may go into saving, where saving is slow."""
+
 EVAL_SHARE = 0.05
 """Part of the time that validation may take."""
 
@@ -124,7 +127,7 @@ class Trainer:
 
     def _agreed(self, watch: SignalWatch) -> tuple[int | None, bool]:
         """The signal that any process has received, and whether it is time to save: the same for all."""
-        save_now = time.monotonic() - self._saved > max(SAVE_SECONDS, 20 * self._save_took)
+        save_now = time.monotonic() - self._saved > max(SAVE_SECONDS, self._save_took / SAVE_SHARE)
         if self.ranks.count == 1:
             return watch.received, save_now
         own = [float(watch.received == number) for number in WATCHED]

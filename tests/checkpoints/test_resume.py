@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -239,6 +240,7 @@ def test_saving_is_as_often_as_promised(small_train: Train, monkeypatch: pytest.
     small_train()
     assert saves == [0, 60]
     monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "SAVE_SHARE", math.inf)
     saves.clear()
     small_train()
     assert len(saves) > 2
