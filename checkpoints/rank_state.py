@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cells.errors import CelloquyError
+from cells.state import State, state_from_tensors, state_tensors
 from checkpoints.parallel import Ranks
 
 
@@ -69,10 +70,25 @@ def restore_random(ranks: Ranks, device: torch.device, tensors: Mapping[str, Ten
     random = tensors.get(_numbered("cpu", ranks.rank))
     if random is None or random.dtype != torch.uint8:
         raise CelloquyError("the resume state is damaged: it has no random state")
-    torch.set_rng_state(random)
     on_gpu = tensors.get(_numbered("cuda", ranks.rank))
-    if device.type == "cuda" and on_gpu is not None:
-        torch.cuda.set_rng_state(on_gpu, device)
+    try:
+        torch.set_rng_state(random)
+        if device.type == "cuda" and on_gpu is not None:
+            torch.cuda.set_rng_state(on_gpu, device)
+    except (RuntimeError, TypeError) as error:
+        raise CelloquyError("the resume state is damaged: its random state is none") from error
+
+
+def restored_rows(state: State, saved: Mapping[str, Tensor], rows: range) -> State:
+    """These rows of a carried state that was saved, which fits ``state``; CelloquyError if it does not."""
+    fresh = state_tensors(state)
+    if fresh.keys() != saved.keys():
+        raise CelloquyError("the resume state does not fit the model: its carried state has other parts")
+    found = {name: value[rows.start : rows.stop].clone() if value.ndim else value for name, value in saved.items()}
+    for name, value in found.items():
+        if value.shape != fresh[name].shape or value.dtype != fresh[name].dtype:
+            raise CelloquyError(f"the resume state does not fit the model: its carried state {name}")
+    return state_from_tensors(found)
 
 
 def _numbered(name: str, rank: int) -> str:

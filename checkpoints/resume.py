@@ -157,4 +157,8 @@ def _run_state(data: Any, path: Path) -> RunState:
         kind = (float, type(None)) if fresh[key] is None else type(fresh[key])
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise CelloquyError(f"{path} is damaged: {key} cannot be {value!r}")
+        if isinstance(value, int) and not 0 <= value < 1 << 53:
+            raise CelloquyError(f"{path} is damaged: {key} cannot be {value!r}")
+    if not (0 <= data["rate_scale"] <= 1 and min(data["seconds"], data["eval_seconds"]) >= 0):
+        raise CelloquyError(f"{path} is damaged: it does not say where the run was")
     return RunState(**data)

@@ -14,14 +14,14 @@ from cells.errors import CelloquyError
 from cells.loss import mean_loss
 from cells.model import LanguageModel
 from cells.regularise import Regularisation, lock_dropout
-from cells.state import State, detach, state_from_tensors, state_tensors, to
+from cells.state import State, detach, state_tensors, to
 from checkpoints.average import WeightAverage
 from checkpoints.divergence import MOST_LOWERED, SUSPECT_STEPS, Diverged, check_loss, check_weights
 from checkpoints.interrupt import WATCHED, Interrupted, SignalWatch
 from checkpoints.loading import stored_tensors
 from checkpoints.optimise import clip_gradient, make_optimizer, optimizer_tensors, restore_optimizer, set_rate
 from checkpoints.options import TrainOptions
-from checkpoints.rank_state import RunClock, gathered_random, gathered_rows, restore_random
+from checkpoints.rank_state import RunClock, gathered_random, gathered_rows, restore_random, restored_rows
 from checkpoints.resume import Resume, RunState, last_good, save_resume
 from checkpoints.run_parts import Parts
 from checkpoints.samples import sample_text
@@ -418,11 +418,8 @@ class Trainer:
         restore_optimizer(self.optimizer, self.model, resume.group("optimizer"))
         if self.average is not None:
             self.average.restore(resume.group("ema"))
-        rows = self.parts.batches.rows
-        state = state_from_tensors(
-            {name: v[rows.start : rows.stop].clone() for name, v in resume.group("state").items()}
-        )
-        self.state = to(state, self.device)
+        fresh = self.model.initial_state(len(self.parts.batches.rows))
+        self.state = to(restored_rows(fresh, resume.group("state"), self.parts.batches.rows), self.device)
         self.done = resume.run
         self.done.finished = False
         self.clock.start(self.done.seconds)

@@ -45,7 +45,7 @@ def kill_often(nursery: Nursery, job: dict[str, Any], cell: str, kills: int, cha
 
 def wait_for_moment(folder: Path, before: int, saved: int, chance: random.Random) -> None:
     """A random moment of a run: so many steps on, and a little; told by steps, since clocks do not know of load."""
-    steps, end = chance.randrange(min(30, tiny.STEPS - saved) + 1), time.monotonic() + 60
+    steps, end = chance.randrange(min(30, tiny.STEPS - saved) + 1), time.monotonic() + 600
     while len(tiny.steps_done(folder)) < before + steps:
         assert time.monotonic() < end, "the run does not get on"
         time.sleep(0.002)
