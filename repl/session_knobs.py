@@ -11,6 +11,7 @@ from repl.knobs import ChoiceKnob, Knob, Knobs, OptionKnob, ScaleKnob
 if TYPE_CHECKING:
     from repl.session import Session
 
+OFF = "off"
 HEAT = ("off", "surprise", "entropy")
 SPEEDS = (0, 5, 10, 20, 30, 50, 80, 120, 200, 400)
 LENGTHS = (0, 50, 100, 200, 300, 500, 1000, 2000, 5000, 10000)
@@ -19,7 +20,11 @@ LENGTHS = (0, 50, 100, 200, 300, 500, 1000, 2000, 5000, 10000)
 def session_knobs(session: Session) -> Knobs:
     """Every knob, in the order of the F2 list. Options of sampler plugins are among them."""
     options = [_option_knob(session, option) for option in session.writer.settings.options if _turns(option)]
-    return Knobs([*options[:1], _cell(session), *options[1:], _heat(session), _speed(session), _length(session)])
+    steered = "label" in session.writer.settings.options and session.writer.loaded.header.label_names
+    label = [_label(session)] if steered else []
+    return Knobs(
+        [*options[:1], _cell(session), *label, *options[1:], _heat(session), _speed(session), _length(session)]
+    )
 
 
 def _turns(option: Option) -> bool:
@@ -45,6 +50,22 @@ def _cell(session: Session) -> Knob:
         lambda: session.writer.cell_name,
         session.change_cell,
         around=True,
+    )
+
+
+def _label(session: Session) -> Knob:
+    def write(label: str) -> None:
+        session.writer.settings["label"] = None if label == OFF else label
+
+    return ChoiceKnob(
+        "label",
+        "label",
+        "The label that steers what is written; /label a:0.7,b:0.3 mixes.",
+        lambda: (OFF, *session.writer.loaded.header.label_names),
+        lambda: str(session.writer.settings["label"] or OFF),
+        write,
+        around=True,
+        neutral=OFF,
     )
 
 

@@ -8,11 +8,13 @@ from cells.errors import UsageError
 from plugins.options import Option, OptionSet
 from repl.session_knobs import HEAT
 from repl.slash import Action, Command, Commands, number
+from repl.visible import one_line
 
 if TYPE_CHECKING:
     from repl.session import Session
 
 GROUP = "while it writes"
+OFF = "off"
 FIRST = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 """The options that the short help lists one by one; /set lists them all, plugins' included."""
 
@@ -37,6 +39,18 @@ def add_knob_commands(commands: Commands, options: OptionSet) -> None:
             more="Surprise is how many bits the character was worth to the model; blue is little, yellow is much.",
         )
     )
+    if "label" in options:
+        commands.add(
+            Command(
+                "label",
+                "/label [NAME|off]",
+                GROUP,
+                "Let a label steer what is written, or a mixture of labels.",
+                _label,
+                complete=lambda session: [OFF, *session.writer.loaded.header.label_names],
+                more="A mixture is a:0.7,b:0.3. Models that labels steer are trained with --label-column.",
+            )
+        )
     commands.add(
         Command("set", "/set [NAME VALUE]", GROUP, "Show every setting, or set one.", _set, complete=_setting_names)
     )
@@ -101,6 +115,14 @@ def _heat(session: Session, argument: str) -> None:
         raise UsageError(f"/heat takes {', '.join(HEAT)}, not {wanted!r}")
     session.heat, session.neuron = wanted, None
     session.say(f"heat {wanted}")
+
+
+def _label(session: Session, argument: str) -> None:
+    names = session.writer.loaded.header.label_names
+    if argument:
+        session.writer.settings["label"] = None if argument == OFF and OFF not in names else argument
+    there = f"; labels of {session.writer.name}: {', '.join(map(one_line, names)) or 'none'}" if not argument else ""
+    session.say(f"label {one_line(session.writer.settings['label'] or OFF)}{there}")
 
 
 def _setting_names(session: Session) -> list[str]:

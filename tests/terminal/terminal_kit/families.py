@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ def save_cell(
     seed: int = 0,
     template: dict[str, Any] | None = None,
     distribution: str = "celloquy",
+    labels: Sequence[str] = (),
 ) -> Path:
     """A checkpoint whose logits differ enough that its text is neither uniform nor constant."""
-    config = ModelConfig(tokenizer.vocabulary_size, hidden, layers, unknown_id=tokenizer.unknown_id)
+    steered = {"labels": len(labels), "label_size": 4} if labels else {}
+    config = ModelConfig(tokenizer.vocabulary_size, hidden, layers, unknown_id=tokenizer.unknown_id, **steered)
     model = LanguageModel(cell, config)
     initialise(model, "default", seed)
     with torch.no_grad():
@@ -53,6 +56,7 @@ def save_cell(
         tokenizer.to_json(),
         figures={"val_loss": 2.0 + seed / 10},
         template=template,
+        labels={"names": list(labels), "counts": [1] * len(labels)} if labels else {},
     )
     path = folder / f"{family}.{name}.safetensors"
     save_safetensors(path, stored_tensors(model), header.dumps())
