@@ -12,7 +12,7 @@ import pyte
 
 from terminal_kit.processes import Process, set_size
 
-DEADLINE = 60.0
+DEADLINE = 200.0
 """Seconds: far more than anything takes, since the machine may be busy."""
 
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
