@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from cells.bundle import GateBundle, named
 from cells.cell import output_name
+from cells.labels import LABEL
 from cells.layer import Layer, call_step
 from cells.model import Block, LanguageModel
-from cells.packed import fixed_product
+from cells.packed import Product, fixed_product
 from cells.state import LayerState, State
 
 ROWS = 64
@@ -147,7 +148,12 @@ class Decoder:
             first = blocks[0]
             embedding = model.embedding.weight
             self._embedding = embedding.detach() if first.residual else None
-            self._table = F.linear(first.before(embedding), first.recurrent.W, first.recurrent.b)
+            size = self.config.embedding
+            self._table = F.linear(first.before(embedding), first.recurrent.W[:, :size], first.recurrent.b)
+            self._steered: Product | None = None  # weights over the labels [B, K] -> what they add to the table's rows
+            if model.labels is not None:
+                by_label = F.linear(model.labels.weight, first.recurrent.W[:, size:])  # [K, G H]
+                self._steered = fixed_product(by_label.t().contiguous(), ROWS)
 
     def initial_state(self, batch: int) -> State:
         """The state before any token."""
@@ -157,12 +163,16 @@ class Decoder:
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits [B, V] after reading one token for each row, ``tokens`` [B], and the new state."""
         embedded = None if self._embedding is None else self._embedding.index_select(0, tokens)
-        return self._up(self._table.index_select(0, tokens), embedded, state)
+        return self._up(self._with_label(self._table.index_select(0, tokens), state), embedded, state)
 
     def step_one(self, token: int, state: State) -> tuple[Tensor, State]:
         """:meth:`step` for one row, without a tensor to hold its token."""
         embedded = None if self._embedding is None else self._embedding[token : token + 1]
-        return self._up(self._table[token : token + 1], embedded, state)
+        return self._up(self._with_label(self._table[token : token + 1], state), embedded, state)
+
+    def _with_label(self, projected: Tensor, state: State) -> Tensor:
+        """A token's row of the table with what the stream's label adds."""
+        return projected if self._steered is None else projected + self._steered(state[-1][LABEL])
 
     def _up(self, above: Tensor | None, x: Tensor | None, state: State) -> tuple[Tensor, State]:
         """From the bottom up: ``above`` is what the next layer is given, projected; ``x`` what residual paths add to.
@@ -170,7 +180,7 @@ class Decoder:
         Nothing here asks for a gradient, so that none is recorded.
         """
         after: State = []
-        for step, onward, layer in zip(self._steps, self._onward, state, strict=True):
+        for step, onward, layer in zip(self._steps, self._onward, state, strict=self._steered is None):
             assert above is not None
             new, above = step(above, layer)
             after.append(new)
@@ -179,7 +189,7 @@ class Decoder:
             if onward is not None:
                 above = onward(x)
         assert above is not None
-        return above, after
+        return above, after if self._steered is None else [*after, state[-1]]
 
     @torch.no_grad()
     def run(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:

@@ -41,6 +41,8 @@ def initialise(model: LanguageModel | TextClassifier, scheme: str = "default", s
         if not model.config.tie:
             (other or _uniform(model.config.hidden_size))(model.readout.weight)
         model.readout.bias.zero_()
+        if isinstance(model, LanguageModel) and model.labels is not None:
+            model.labels.reset_parameters()
     finally:
         torch.random.set_rng_state(generator_state)
 

@@ -77,12 +77,16 @@ class Layer(nn.Module):
             name: self.W.new_full((batch, self.hidden_size), float(value)) for name, value in self.cell.state.items()
         }
 
-    def project(self, x: Tensor) -> Tensor:
-        """The input projection W x + b for all gates at once: [..., I] -> [..., G H], in the parameters' dtype."""
+    def project(self, x: Tensor, W: Tensor | None = None) -> Tensor:
+        """The input projection W x + b for all gates at once: [..., I] -> [..., G H], in the parameters' dtype.
+
+        ``W`` are the columns of the layer's W for an ``x`` that is only a part of its input; all unless given.
+        """
+        W = self.W if W is None else W
         dtype = self.product_dtype
-        if dtype == self.W.dtype:
-            return F.linear(x, self.W, self.b)
-        return F.linear(x.to(dtype), self.W.to(dtype)).to(self.W.dtype) + self.b
+        if dtype == W.dtype:
+            return F.linear(x, W, self.b)
+        return F.linear(x.to(dtype), W.to(dtype)).to(W.dtype) + self.b
 
     def forward(
         self, x: Tensor, state: LayerState | None = None, mask: Tensor | None = None, reverse: bool = False

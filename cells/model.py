@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from cells.cell import Cell
 from cells.errors import CelloquyError, UsageError
 from cells.kernels import builtin_kernel
+from cells.labels import LabelVectors
 from cells.layer import Kernel, KernelFinder, Layer
 from cells.state import LayerState, State
 
@@ -33,7 +34,10 @@ LARGEST = 1 << 24
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The sizes of a language model; ``embedding_size`` 0 means ``hidden_size``."""
+    """The sizes of a language model; ``embedding_size`` 0 means ``hidden_size``.
+
+    With ``labels`` above 0 so many of them steer it, each by a vector of ``label_size``: see ``cells.labels``.
+    """
 
     vocabulary_size: int
     hidden_size: int = 512
@@ -44,6 +48,8 @@ class ModelConfig:
     norm: str = "none"
     tie: bool = False
     unknown_id: int | None = None
+    labels: int = 0
+    label_size: int = 0
 
     def __post_init__(self) -> None:
         for name in ("vocabulary_size", "hidden_size", "num_layers"):
@@ -61,6 +67,8 @@ class ModelConfig:
             )
         if self.unknown_id is not None:
             check_whole("unknown_id", self.unknown_id, 0, self.vocabulary_size - 1)
+        check_whole("labels", self.labels, 0)
+        check_whole("label_size", self.label_size, 1 if self.labels else 0)
 
     @property
     def embedding(self) -> int:
@@ -92,10 +100,10 @@ def check_whole(name: str, value: Any, low: int, high: int = LARGEST) -> None:
 class Block(nn.Module):
     """A recurrent layer with what stands around it: normalisation before, dropout and the residual path after."""
 
-    def __init__(self, cell: Cell, input_size: int, config: ModelConfig) -> None:
+    def __init__(self, cell: Cell, input_size: int, config: ModelConfig, joined: int = 0) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(input_size) if config.norm == "layer" else None
-        self.recurrent = Layer(cell, input_size, config.hidden_size)
+        self.recurrent = Layer(cell, input_size + joined, config.hidden_size)
         self.dropout = config.dropout
         self.drop: Dropout = F.dropout
         self.residual = config.residual and input_size == config.hidden_size
@@ -133,7 +141,9 @@ class LanguageModel(nn.Module):
         self.kernels = kernels
         sizes = [config.embedding] + [config.hidden_size] * (config.num_layers - 1)
         self.embedding = token_embedding(config.vocabulary_size, config.embedding)
-        self.blocks = nn.ModuleList(Block(cell, size, config) for size in sizes)
+        joined = [config.label_size] + [0] * (config.num_layers - 1)
+        self.blocks = nn.ModuleList(Block(cell, size, config, more) for size, more in zip(sizes, joined, strict=True))
+        self.labels = LabelVectors(config.labels, config.label_size) if config.labels else None
         self.final_norm = nn.LayerNorm(config.hidden_size) if config.norm == "layer" else None
         self.readout = nn.Linear(config.hidden_size, config.vocabulary_size)
         if config.tie:
@@ -162,8 +172,13 @@ class LanguageModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def initial_state(self, batch: int) -> State:
-        """The state before any token, for ``batch`` rows."""
-        return [layer.initial_state(batch) for layer in self.recurrent_layers]
+        """The state before any token, for ``batch`` rows; where labels steer, that there is none is its last entry."""
+        state = [layer.initial_state(batch) for layer in self.recurrent_layers]
+        return state if self.labels is None else [*state, self.labels.initial_state(batch)]
+
+    def plain(self, tokens: Tensor) -> Tensor:
+        """Tokens without the labels that they may bring with them."""
+        return tokens if self.labels is None else tokens % self.config.vocabulary_size
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits [T, B, V] of the token after each of ``tokens`` [T, B], and the final state (not detached)."""
@@ -181,9 +196,15 @@ class LanguageModel(nn.Module):
             state = self.initial_state(tokens.shape[1])
         x: Tensor | None = None
         after: State = []
+        label = None
+        if self.labels is not None:
+            label = self.labels(tokens // self.config.vocabulary_size, state[-1])  # [T, B, L]
+            tokens = self.plain(tokens)
         for number, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            y, layer_state = self._run_block(block, tokens if number == 0 else None, x, state[number])
+            given = tokens if number == 0 else None
+            y, layer_state = self._run_block(block, given, label, x, state[number])
+            label = None
             if outputs is not None:
                 outputs.append(y)
             if block.residual and x is None:
@@ -191,10 +212,10 @@ class LanguageModel(nn.Module):
             x = block.after(y, x if block.residual else None)
             after.append(layer_state)
         assert x is not None
-        return x, after
+        return x, after if self.labels is None else [*after, state[-1]]
 
     def _run_block(
-        self, block: Block, tokens: Tensor | None, x: Tensor | None, state: LayerState
+        self, block: Block, tokens: Tensor | None, label: Tensor | None, x: Tensor | None, state: LayerState
     ) -> tuple[Tensor, LayerState]:
         """One layer by its kernel if there is one; else by the loop, the first layer's input by the token table."""
         layer = block.recurrent
@@ -203,14 +224,18 @@ class LanguageModel(nn.Module):
             x = self.embedding(tokens)
         if x is not None:
             x = block.before(x)
+            x = x if label is None else torch.cat([x, label], -1)
             return layer(x, state) if kernel is None else kernel(layer, x, state)
         assert tokens is not None
-        table = layer.project(block.before(self.embedding.weight))  # [V, G H]: one row a token, for all steps
+        size = self.config.embedding
+        table = layer.project(block.before(self.embedding.weight), layer.W[:, :size])  # [V, G H]: one row a token
         if self.cell.affine or len(layer.gates) == 1:  # nothing to be saved, or scanned in blocks of its own
-            return layer.run(F.embedding(tokens, table), state)
+            return layer.run(_entering(table, tokens, layer, label), state)
         outputs = []
-        for part in torch.split(tokens, BLOCK):
-            y, state = layer.run(F.embedding(part, table), state)
+        for start in range(0, len(tokens), BLOCK):
+            part = slice(start, start + BLOCK)
+            here = None if label is None else label[part]
+            y, state = layer.run(_entering(table, tokens[part], layer, here), state)
             outputs.append(y)
         return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]), state
 
@@ -235,3 +260,9 @@ class LanguageModel(nn.Module):
         from cells.decoder import Decoder
 
         return Decoder(self)
+
+
+def _entering(table: Tensor, tokens: Tensor, layer: Layer, label: Tensor | None) -> Tensor:
+    """What enters a layer [T, B, G H]: each token's row of the table, and what its label [T, B, L] adds."""
+    projected = F.embedding(tokens, table)
+    return projected if label is None else projected + F.linear(label, layer.W[:, -label.shape[-1] :])

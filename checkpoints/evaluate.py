@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cells.errors import CelloquyError
-from cells.model import LanguageModel
+from cells.model import LanguageModel, ModelConfig
 from cells.state import State, select, stack
 from checkpoints.batches import LET_GO_EVERY, Tokens
 from checkpoints.device import choose_threads
@@ -116,7 +116,7 @@ def score_tokens(model: LanguageModel, tokens: Tokens) -> Score:
     if len(tokens) < 2:
         raise CelloquyError("the text is too short to score: it needs two characters, one to read and one to foretell")
     with _exact(model):
-        score = _read_twice(model, Rows(tokens, model.config.unknown_id, model.readout.bias.device))
+        score = _read_twice(model, Rows(tokens, model.config, model.readout.bias.device))
     if score.tokens == 0:
         raise CelloquyError("the checkpoint knows no character of this text after the first, so there is no score")
     return score
@@ -128,7 +128,7 @@ def token_losses(model: LanguageModel, tokens: Tokens) -> NDArray[numpy.float32]
 
     What is unknown has 0. For a text of two rows or more; a shorter one gains nothing by being read so.
     """
-    rows = Rows(tokens, model.config.unknown_id, model.readout.bias.device)
+    rows = Rows(tokens, model.config, model.readout.bias.device)
     spans: list[Tensor] = []
     with _exact(model):
         _read_twice(model, rows, spans)
@@ -156,9 +156,9 @@ def _row_count(tokens: int) -> int:
 class Rows:
     """A text cut into rows that are read side by side: ``count`` rows of ``length`` steps, the last one padded."""
 
-    def __init__(self, tokens: Tokens, unknown_id: int | None, device: torch.device) -> None:
+    def __init__(self, tokens: Tokens, config: ModelConfig, device: torch.device) -> None:
         self.tokens = tokens
-        self.unknown_id = unknown_id
+        self.config = config
         self.device = device
         self.scored = len(tokens) - 1
         self.count = _row_count(self.scored)
@@ -172,9 +172,11 @@ class Rows:
         at[~there] = 0
         inputs = numpy.asarray(self.tokens[at], dtype=numpy.int64)
         targets = numpy.asarray(self.tokens[at + 1], dtype=numpy.int64)
+        if self.config.labels:
+            targets %= self.config.vocabulary_size  # what is foretold is the token, not its label
         targets[~there] = IGNORED
-        if self.unknown_id is not None:
-            targets[targets == self.unknown_id] = IGNORED
+        if self.config.unknown_id is not None:
+            targets[targets == self.config.unknown_id] = IGNORED
         return torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)
 
 

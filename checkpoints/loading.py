@@ -85,6 +85,8 @@ def the_registry(registry: Registry | None) -> Registry:
 
 def _config(header: Header, tokenizer: Tokenizer) -> ModelConfig:
     config = ModelConfig.from_json(header.model)
+    if config.labels != len(header.label_names):
+        raise CelloquyError(f"damaged: its model has {config.labels} labels, its header {len(header.label_names)}")
     if config.vocabulary_size != tokenizer.vocabulary_size or config.unknown_id != tokenizer.unknown_id:
         raise CelloquyError(
             f"damaged: its model has {config.vocabulary_size} tokens, its vocabulary {tokenizer.vocabulary_size}"

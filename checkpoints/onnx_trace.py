@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cells.bundle import GateBundle, named
 from cells.cell import output_name
+from cells.errors import CelloquyError
 from cells.layer import Layer, call_step
 from cells.model import Block, LanguageModel
 from cells.state import LayerState, State
@@ -67,6 +68,8 @@ def state_name(layer: int, state: str) -> str:
 @torch.no_grad()
 def trace_step(model: LanguageModel) -> Trace:
     """The step of a model: inputs ``token`` [B] and each state [B, H]; outputs ``logits`` [B, V] and ``next_…``."""
+    if model.labels is not None:
+        raise CelloquyError("a model that labels steer cannot be written as ONNX; its states alone are not its input")
     batch = _distinct_size(model)
     token = torch.zeros(batch, dtype=torch.int64)
     state = [{name: value.clone() for name, value in layer.items()} for layer in model.initial_state(batch)]

@@ -164,7 +164,21 @@ class TrainingSession:
 
     def _check_sizes(self, options: TrainOptions) -> None:
         """UsageError if no model can have these sizes, whatever the vocabulary."""
-        _config(options, 2, None)
+        self._sizes(options, 2, None)
+
+    def _sizes(self, options: TrainOptions, vocabulary_size: int, unknown_id: int | None) -> ModelConfig:
+        """The sizes of the model for a vocabulary."""
+        return ModelConfig(
+            vocabulary_size=vocabulary_size,
+            hidden_size=options.hidden,
+            num_layers=options.layers,
+            embedding_size=options.embed,
+            dropout=options.dropout,
+            residual=options.residual,
+            norm=options.norm,
+            tie=options.tie,
+            unknown_id=unknown_id,
+        )
 
     def _text(self, run: CellRun) -> Text:
         """The corpus as tokens of the run's tokenizer; the same for several cells is made once."""
@@ -228,7 +242,7 @@ class TrainingSession:
 
     def _model(self, run: CellRun, text: Text, device: torch.device) -> LanguageModel:
         """The model with its initial weights; a resumed run overwrites them later."""
-        config = _config(run.options, text.tokenizer.vocabulary_size, text.tokenizer.unknown_id)
+        config = self._sizes(run.options, text.tokenizer.vocabulary_size, text.tokenizer.unknown_id)
         model = LanguageModel(run.cell, config, kernels=self._kernels(run, device))
         initialise(model, run.options.init, run.options.seed)
         if run.start is not None:
@@ -387,20 +401,6 @@ def _check_ranks(name: str, resume: Resume, count: int) -> None:
 
 def _processes(count: Any) -> str:
     return "1 process" if count == 1 else f"{shown(count)} processes"
-
-
-def _config(options: TrainOptions, vocabulary_size: int, unknown_id: int | None) -> ModelConfig:
-    return ModelConfig(
-        vocabulary_size=vocabulary_size,
-        hidden_size=options.hidden,
-        num_layers=options.layers,
-        embedding_size=options.embed,
-        dropout=options.dropout,
-        residual=options.residual,
-        norm=options.norm,
-        tie=options.tie,
-        unknown_id=unknown_id,
-    )
 
 
 def _budget(options: TrainOptions, batches: SequentialBatches) -> Budget:

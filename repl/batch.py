@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from cells.labels import LABEL
 from cells.state import State, select, stack
 from plugins.sampler import Stream
 from repl.chain import Chain
@@ -123,7 +124,7 @@ def continue_all(
             Row(job, Stream(vocabulary=model.vocabulary), model.tokenizer.stream_decoder(), StopWatch(stops))
             for job in jobs[start : start + size]
         ]
-        _write(model, chain, rows, values["seed"], length, guide)
+        _write(model, chain, rows, values, length, guide)
         done.extend(row.finished(values["seed"]) for row in rows)
     return done
 
@@ -135,7 +136,8 @@ def rows_agree(model: TextModel) -> bool:
     an ulp here and there would now and then draw another token, so that every continuation is written alone.
     """
     together = model.decoder.initial_state(ROWS)
-    if any(value.shape[1] % WHOLE_VECTORS for layer in together for value in layer.values()):
+    sizes = (value.shape[1] for layer in together for name, value in layer.items() if name != LABEL)
+    if any(size % WHOLE_VECTORS for size in sizes):
         return False
     alone = [model.decoder.initial_state(1) for _ in range(4)]
     tokens = torch.arange(ROWS, device=model.device) * 7919 % model.tokenizer.vocabulary_size
@@ -149,7 +151,9 @@ def rows_agree(model: TextModel) -> bool:
     return True
 
 
-def _write(model: TextModel, chain: Chain, rows: list[Row], seed: int, length: int, guide: Guide | None = None) -> None:
+def _write(
+    model: TextModel, chain: Chain, rows: list[Row], values: Mapping[str, Any], length: int, guide: Guide | None = None
+) -> None:
     """Draw the tokens of all rows; one that has met its stop text, or the end of its pattern, leaves the batch."""
     if length == 0:
         return
@@ -157,8 +161,8 @@ def _write(model: TextModel, chain: Chain, rows: list[Row], seed: int, length: i
         for row in rows:
             row.ended = True
         return
-    states, pending = begin(model, rows)
-    keys = [stream_key(seed, row.job.sample) for row in rows]
+    states, pending = begin(model, rows, values["label"])
+    keys = [stream_key(values["seed"], row.job.sample) for row in rows]
     if guide is None and not chain.samplers and all(row.watch.idle for row in rows):
         _write_alike(model, chain, rows, states, pending, keys, length)
         return
@@ -211,20 +215,20 @@ def _possible(raw: Array, rows: Sequence[Row], guide: Guide, left: int) -> Array
     return possible
 
 
-def begin(model: TextModel, rows: Sequence[Row]) -> tuple[State, list[int]]:
+def begin(model: TextModel, rows: Sequence[Row], label: str | None) -> tuple[State, list[int]]:
     """The state and last token of each row after its prompt. A prompt is always read alone, so as to be read alike."""
     places: dict[str, tuple[Position, list[int]]] = {}
     for row in rows:
         if row.job.prompt not in places:
-            places[row.job.prompt] = _read(model, row.job.prompt)
+            places[row.job.prompt] = _read(model, row.job.prompt, label)
         row.stream.history.extend(places[row.job.prompt][1])
     positions = [places[row.job.prompt][0] for row in rows]
     pending = [model.start if position.pending is None else position.pending for position in positions]
     return stack([position.state for position in positions]), pending
 
 
-def _read(model: TextModel, prompt: str) -> tuple[Position, list[int]]:
-    position, history = model.beginning(), []
+def _read(model: TextModel, prompt: str, label: str | None) -> tuple[Position, list[int]]:
+    position, history = model.beginning(label), []
     for _, tokens in model.parts(prompt):
         position = model.read(tokens, position)
         history.extend(tokens)

@@ -103,7 +103,7 @@ class BulkWriting:
         """Tokens and their surprises, until the length is reached."""
         if self._length == 0:
             return
-        state, (token,) = begin(self._model, [self._row])
+        state, (token,) = begin(self._model, [self._row], None)
         key = stream_key(self._seed, self._row.job.sample)
         for index in range(0, self._length, CAPACITY):
             count = min(CAPACITY, self._length - index)

@@ -70,6 +70,8 @@ def compiled_block(model: TextModel, tell: Callable[[str], None]) -> CompiledBlo
     core = model.loaded.model
     if not isinstance(core, LanguageModel):
         raise CelloquyError("a mixture of cells is not compiled")
+    if core.labels is not None:
+        raise CelloquyError("a model that labels steer is not compiled")
     if model.device.type != "cpu":
         raise CelloquyError(f"steps are compiled for the CPU only, not for {model.device.type}")
     path = cache_folder() / f"{fingerprint(core)}.pt2"

@@ -68,6 +68,7 @@ class Generation:
             sys.stdout.write(to_json(self._object(done)) + "\n")
 
     def _object(self, done: Continuation) -> dict[str, Any]:
+        label = self.writer.settings["label"]
         return {
             "prompt": done.job.prompt,
             "text": done.text,
@@ -79,6 +80,7 @@ class Generation:
             "seed": done.seed,
             "sample": done.job.sample,
             "nats_per_token": done.nats_per_token,
+            **({} if label is None else {"label": label}),
         }
 
     def _continuations(self, prompts: Iterable[str]) -> Iterator[Continuation]:

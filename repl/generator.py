@@ -63,6 +63,8 @@ class Writer:
         self._blocks = Blocks(self._registry)
         self._chain: Chain | None = None
         self._chain_values: Mapping[str, Any] = {}
+        self._reading.steer(self.settings["label"])
+        self._label = self.settings["label"]
 
     # ------------------------------------------------------------------ what it is
 
@@ -118,6 +120,13 @@ class Writer:
     def _setting_changed(self, key: str) -> None:
         if key == "seed":
             self.randomness = Randomness(self._wanted_seed())
+        elif key == "label":
+            try:
+                self._reading.model.beginning(self.settings["label"])
+            except UsageError:  # what it was before goes on
+                self.settings.replace({**self.settings.values_now, "label": self._label})
+                raise
+            self._label = self.settings["label"]
 
     def _repr_html_(self) -> str:
         """The checkpoint's card: what a notebook shows."""
@@ -127,6 +136,7 @@ class Writer:
 
     def feed(self, text: str) -> list[str]:
         """Read a text as if it had been written here; returns its characters that the checkpoint does not know."""
+        self._reading.steer(self.settings["label"])
         self._reading.read(text)
         return self._reading.model.tokenizer.unknown_characters(text)
 
@@ -154,6 +164,7 @@ class Writer:
         values = self.settings.values_now
         if self._chain is None or values is not self._chain_values:
             self._reading.seal()  # so that a sampler's memory is kept for all tokens of a passage or for none
+            self._reading.steer(values["label"])
             self._chain = Chain(self._registry.samplers, values, self._reading.model.banned)
             self._chain_values = values
         return self._chain
@@ -181,7 +192,7 @@ class Writer:
         _check_length(length)
         guide = self._guide(regex, length, stops)
         given = {self.settings.options[name].key: value for name, value in sampling.items()}
-        self.settings.merged(given)
+        self._reading.model.beginning(self.settings.merged(given)["label"])
         if seed is not None:
             seed = self.settings.options["seed"].validate(seed)
         return TextStream(prompt, self._stream(prompt, length, stops, seed, given, guide))
@@ -331,7 +342,7 @@ class Writer:
 
     def score(self, text: str) -> Score:
         """How well the checkpoint foretells a text, read from a fresh beginning. The conversation stays as it is."""
-        return score_text(self._reading.model, text)
+        return score_text(self._reading.model, text, self.settings["label"])
 
     def score_lines(self, texts: Iterable[str]) -> Iterator[LineScore]:
         """-log p of each text, each read as the first line of a text; in order, and many at once."""
@@ -362,6 +373,7 @@ class Writer:
         if characters <= 0:
             return
         randomness = self.randomness
+        self._chain = None  # the label may have been another then, and is to be what it is set to now
         self._reading.back_to(max(0, self._reading.character_count - characters))
         then = self._reading.randomness
         if (then.seed, then.sample) != (randomness.seed, randomness.sample):
@@ -370,6 +382,7 @@ class Writer:
     def reset(self) -> None:
         """Forget the text and begin anew, with the random numbers from their beginning. Settings and cell stay."""
         randomness = self.randomness.at(0)
+        self._chain = None
         self._reading.back_to(0)
         self.randomness = randomness
 
@@ -414,12 +427,14 @@ class Writer:
     def _continue_in(self, other: Reading) -> list[str]:
         """Read what ``other`` has not read of the transcript, and write on there."""
         current = self._reading
+        other.model.beginning(self.settings["label"])
         if other is not current:
             text = current.text
             shared = common_length(other.text, text)
             if shared < other.character_count:
                 other.back_to(shared)
             other.seal()
+            other.steer(self.settings["label"])
             other.randomness = current.randomness
             other.stream.memory = dict(current.stream.memory)
             other.read(text[shared:])

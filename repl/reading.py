@@ -140,6 +140,14 @@ class Reading:
             self._decoder = self.model.tokenizer.stream_decoder()
             self._append(part, array("i", tokens), drawn=False)
 
+    def steer(self, label: str | None) -> None:
+        """Let a label steer from here on, or none: a passage without text, whose state is kept."""
+        position = self.model.steered(self.position, label)
+        if position is not self.position:
+            self.seal()
+            self.position = position
+            self._append("", array("i"), drawn=False)
+
     def draw(self, token: int, state: State) -> str:
         """Append a token that was drawn, ``state`` being the one before it; returns the text that it completes."""
         if len(self._texts) >= PASSAGE:

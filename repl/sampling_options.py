@@ -21,6 +21,7 @@ CORE_OPTIONS = OptionSet(
             show_when_default=True,
         ),
         Option("seed", int, None, "Seed of the random numbers; random if not given.", minimum=0),
+        Option("label", str, None, "Label that steers a model that has labels: NAME, or a mixture a:0.7,b:0.3."),
         Option("greedy", bool, False, "Always take the likeliest token, the same as temperature 0."),
     )
 )

@@ -63,7 +63,8 @@ class SavedTree:
             row["memory"] = passage.memory
         if passage.memories:
             row["memories"] = list(passage.memories)
-        if passage.position is not None and passage.depth % STATE_EVERY == 0 and before is not None:
+        kept = passage.depth % STATE_EVERY == 0 or not passage.tokens  # one without tokens only changed the label
+        if passage.position is not None and kept and before is not None:
             row["state"] = position_json(passage.position)
         return row
 
@@ -152,7 +153,7 @@ def _passage(row: Mapping[str, Any], passages: Sequence[Passage], model: TextMod
     before = passages[number]
     for token in tokens:
         _check_token(token, model)
-    decoder = before.decoder.copy() if drawn else model.tokenizer.stream_decoder()
+    decoder = before.decoder.copy() if drawn or not tokens else model.tokenizer.stream_decoder()
     if drawn and "".join(map(decoder.push, tokens)) != text:
         raise CelloquyError("its text and its tokens differ")
     return Passage(

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from cells.errors import CelloquyError
+from cells.labels import with_label
 from cells.state import State
 from checkpoints.finding import siblings
 from checkpoints.tokenizers import pieces, token_bytes
 from plugins.vocabulary import Vocabulary
 from repl.chain import rows_of
+from repl.labels import label_weights
 from repl.sampling import Array
 
 if TYPE_CHECKING:
@@ -81,9 +83,16 @@ class TextModel:
         tokens = self.tokenizer.encode("\n")
         return tokens[0] if tokens[0] != self.tokenizer.unknown_id else 1
 
-    def beginning(self) -> Position:
-        """The place before any text."""
-        return Position(self.decoder.initial_state(1), None)
+    def beginning(self, label: str | None = None) -> Position:
+        """The place before any text; with a label that steers."""
+        position = Position(self.decoder.initial_state(1), None)
+        return position if label is None else self.steered(position, label)
+
+    def steered(self, position: Position, label: str | None) -> Position:
+        """The same place with another label, or with none; UsageError for a label that the model does not have."""
+        weights = label_weights(label, self.loaded.header.label_names, self.name)
+        state = with_label(position.state, torch.tensor(weights, device=self.device)) if weights else position.state
+        return position if state is position.state else Position(state, position.pending)
 
     def read(self, tokens: Sequence[int], position: Position) -> Position:
         """The place after ``tokens``, which are read at once, in parallel where the cell can."""

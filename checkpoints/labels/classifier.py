@@ -16,7 +16,7 @@ from checkpoints.labels.batches import EncodedTexts, encoded
 from checkpoints.labels.corpus import LabelledCorpus
 from checkpoints.labels.figures import Probabilities, figures
 from checkpoints.labels.reading import probabilities
-from checkpoints.loading import check_shapes, fill, make_cell, the_registry
+from checkpoints.loading import check_shapes, fill, load_checkpoint, make_cell, the_registry
 from checkpoints.shown import plain
 from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
 
@@ -89,12 +89,16 @@ class Classifier:
 def load_classifier(
     name: str | Path, cell: str | None = None, registry: Registry | None = None, device: str | torch.device = "cpu"
 ) -> Classifier:
-    """Load a classifier by name or path.
+    """Load a classifier by name or path; a model that labels steer becomes one by Bayes' rule.
 
     Raises CelloquyError as ``load_checkpoint`` does, and for a model that knows no labels.
     """
     path = find(str(name), cell)
     header = read_header(path)
+    if header.task != CLASSIFY and header.labels:
+        from checkpoints.labels.bayes import BayesClassifier
+
+        return BayesClassifier(load_checkpoint(path, registry=registry, device=device))
     try:
         if header.task != CLASSIFY:
             raise CelloquyError("it writes and knows no labels; celloquy train --task classify makes a classifier")

@@ -250,8 +250,14 @@ def session_for(runs: list[dict[str, Any]]) -> type[TrainingSession]:
     tasks = {_task(values) for values in runs}
     if len(tasks) > 1:
         raise UsageError("cells that are trained together need the same task, and all labels or none")
-    task, _ = tasks.pop()
-    return ClassifierSession if task == CLASSIFY else TrainingSession
+    task, labelled = tasks.pop()
+    if task == CLASSIFY:
+        return ClassifierSession
+    if not labelled:
+        return TrainingSession
+    from checkpoints.labels.steering import SteeringSession
+
+    return SteeringSession
 
 
 def _task(values: dict[str, Any]) -> tuple[str, bool]:

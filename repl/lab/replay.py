@@ -44,12 +44,17 @@ def replay(model: LanguageModel, tokens: Tensor, state: State | None = None) -> 
     """
     if state is None:
         state = model.initial_state(tokens.shape[1])
-    x = model.embedding(tokens)
+    x = model.embedding(model.plain(tokens))
     layers: list[LayerReplay] = []
-    for block, start in zip(model.blocks, state, strict=True):
+    for number, block in enumerate(model.blocks):
         assert isinstance(block, Block)
+        start = state[number]
         layer = block.recurrent
-        projected = layer.project(block.before(x))
+        given = block.before(x)
+        if number == 0 and model.labels is not None:
+            label = model.labels(tokens // model.config.vocabulary_size, state[-1])
+            given = torch.cat([given, label], -1)
+        projected = layer.project(given)
         gates = projected.view(*tokens.shape, len(layer.gates), layer.hidden_size)
         one = LayerReplay(layer, gates, start, _states(layer, gates, start))
         layers.append(one)

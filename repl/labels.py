@@ -1,0 +1,50 @@
+"""Which label steers: ``positive``, or a mixture like ``a:0.7,b:0.3``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from cells.errors import UsageError
+from checkpoints.labels.corpus import listed
+from checkpoints.shown import shown
+
+
+def label_weights(text: str | None, names: Sequence[str], model: str) -> list[float]:
+    """The weight of each of the labels ``names``, which sum to 1; all 0 for None, which is no label.
+
+    Raises UsageError for a label that ``model`` does not have, naming those that it has, and for weights that are not
+    above 0.
+    """
+    weights = [0.0] * len(names)
+    if text is None:
+        return weights
+    if not names:
+        raise UsageError(f"{model} has no labels to steer it; celloquy train --label-column makes a model that has")
+    if text in names:
+        weights[names.index(text)] = 1.0
+        return weights
+    for part in text.split(","):
+        name, weight = _part(part, names)
+        if name not in names:
+            raise UsageError(f"{model} has no label {shown(name)}; it has: {listed(names)}")
+        if not 0 < weight < math.inf:
+            raise UsageError(f"a label's weight must be a number above 0, as in a:0.7,b:0.3, not {shown(part.strip())}")
+        if weights[names.index(name)]:
+            raise UsageError(f"the label {shown(name)} stands twice in {shown(text)}")
+        weights[names.index(name)] = weight
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]
+
+
+def _part(part: str, names: Sequence[str]) -> tuple[str, float]:
+    """A label and its weight, 1 unless given; NaN for a weight that is no number."""
+    if part.strip() in names:
+        return part.strip(), 1.0
+    name, colon, number = part.rpartition(":")
+    if not colon:
+        return part.strip(), 1.0
+    try:
+        return name.strip(), float(number)
+    except ValueError:
+        return name.strip(), math.nan
