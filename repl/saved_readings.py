@@ -125,7 +125,8 @@ def position_from(data: Any, model: TextModel) -> Position:
             tensors[name] = torch.frombuffer(raw, dtype=like.dtype).reshape(like.shape).to(like.device)
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
         raise CelloquyError("a state in it is not as it was written") from error
-    _check_token(pending, model)
+    if pending is not None:  # None where a label was set before there was any text
+        _check_token(pending, model)
     return Position(state_from_tensors(tensors), pending)
 
 

