@@ -16,6 +16,7 @@ from repl.batch import Continuation, Job, continue_all
 from repl.bulk import Blocks, BulkWriting
 from repl.chain import Chain
 from repl.guide import START, Guide
+from repl.labels import checked_label
 from repl.line_scores import LineScore, score_lines
 from repl.notebook import TextStream
 from repl.piece import Piece
@@ -63,8 +64,7 @@ class Writer:
         self._blocks = Blocks(self._registry)
         self._chain: Chain | None = None
         self._chain_values: Mapping[str, Any] = {}
-        self._reading.steer(self.settings["label"])
-        self._label = self.settings["label"]
+        self._label = checked_label(self._reading.model, self.settings, None)
 
     # ------------------------------------------------------------------ what it is
 
@@ -121,12 +121,7 @@ class Writer:
         if key == "seed":
             self.randomness = Randomness(self._wanted_seed())
         elif key == "label":
-            try:
-                self._reading.model.beginning(self.settings["label"])
-            except UsageError:  # what it was before goes on
-                self.settings.replace({**self.settings.values_now, "label": self._label})
-                raise
-            self._label = self.settings["label"]
+            self._label = checked_label(self._reading.model, self.settings, self._label)
 
     def _repr_html_(self) -> str:
         """The checkpoint's card: what a notebook shows."""
@@ -427,7 +422,6 @@ class Writer:
     def _continue_in(self, other: Reading) -> list[str]:
         """Read what ``other`` has not read of the transcript, and write on there."""
         current = self._reading
-        other.model.beginning(self.settings["label"])
         if other is not current:
             text = current.text
             shared = common_length(other.text, text)

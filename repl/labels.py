@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cells.errors import UsageError
 from checkpoints.labels.corpus import listed
 from checkpoints.shown import shown
+
+if TYPE_CHECKING:
+    from repl.settings import Settings
+    from repl.text_model import TextModel
 
 
 def label_weights(text: str | None, names: Sequence[str], model: str) -> list[float]:
@@ -35,6 +40,17 @@ def label_weights(text: str | None, names: Sequence[str], model: str) -> list[fl
         weights[names.index(name)] = weight
     total = math.fsum(weights)
     return [weight / total for weight in weights]
+
+
+def checked_label(model: TextModel, settings: Settings, before: str | None) -> str | None:
+    """The label that is set; UsageError, and ``before`` set again, if the model does not have it."""
+    label: str | None = settings["label"]
+    try:
+        label_weights(label, model.loaded.header.label_names, model.name)
+    except UsageError:
+        settings.replace({**settings.values_now, "label": before})
+        raise
+    return label
 
 
 def _part(part: str, names: Sequence[str]) -> tuple[str, float]:

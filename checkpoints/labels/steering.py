@@ -52,14 +52,17 @@ class SteeringSession(LabelledSession):
     def _tokens(
         self, places: tuple[int, ...], tokenizer: Tokenizer, draw: numpy.random.Generator, unlabelled: float
     ) -> Tokens:
-        """Texts one after the other, each with its label; the share ``unlabelled`` of them without."""
+        """Texts one after the other, each with its label; the share ``unlabelled`` of them without.
+
+        The END before a text has that text's label, because it is what the first token is foretold from.
+        """
         size = tokenizer.vocabulary_size
         parts: list[NDArray[numpy.int32]] = [numpy.zeros(0, dtype=numpy.int32)]
         for place in draw.permutation(len(places)).tolist():
-            tokens = tokenizer.encode_array(one_line(self.labelled.texts[places[place]]))
+            tokens = tokenizer.encode_array(END + one_line(self.labelled.texts[places[place]]).removesuffix(END))
             label = 0 if draw.random() < unlabelled else self.labelled.labels[places[place]] + 1
             parts.append((tokens + label * size).astype(numpy.int32))
-        return numpy.concatenate(parts)
+        return numpy.concatenate([*parts, tokenizer.encode_array(END)])
 
     def _header(self, run: CellRun, text: Text, model: LanguageModel) -> Header:
         split = self.split(run.options.val)

