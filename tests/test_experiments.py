@@ -23,7 +23,8 @@ from repl.click_options import given
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("reproductions.md", "training.md")}
-COMMAND_LINES = [line for page in PAGES.values() for line in re.findall(r"^celloquy .*$", page, re.MULTILINE)]
+COMMAND = re.compile(r"^(?:torchrun .*--module )?(celloquy .*)$", re.MULTILINE)
+COMMAND_LINES = [line for page in PAGES.values() for line in COMMAND.findall(page)]
 VERSE = "The quality of mercy is not strained,\nIt droppeth as the gentle rain from heaven\n" * 6
 VERSE += "".join(f"{first}{second}{third}\n" for first in "bdfk" for second in "aeiou" for third in "lmnr")
 
