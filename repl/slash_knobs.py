@@ -44,7 +44,7 @@ def add_knob_commands(commands: Commands, options: OptionSet) -> None:
             Command(
                 "label",
                 "/label [NAME|off]",
-                "",
+                GROUP,
                 "Let a label steer what is written, or a mixture of labels.",
                 _label,
                 complete=lambda session: [OFF, *session.writer.loaded.header.label_names],

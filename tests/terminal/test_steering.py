@@ -17,7 +17,6 @@ from checkpoints.tokenizers import CharTokenizer
 from repl.completion import SlashCompleter
 from repl.status import activity, fit, segments
 
-pytest.importorskip("repl.labels", reason="labels that steer are not here yet")
 LABELS = ["glad", "sad", "so so"]
 
 
