@@ -44,6 +44,8 @@ HARMLESS = ("object.__", "sys._getframe", "array.__new__", "builtins.id", "gc.")
 
 def _audit(job: dict[str, Any]) -> int:
     """Load, look at and list checkpoints, and write what the interpreter did meanwhile into ``audit.json``."""
+    import checkpoints.bpe
+    import checkpoints.words  # noqa: F401 - what reads a kind of tokenizer is ours, and imported when one comes
     from cells.errors import CelloquyError
     from checkpoints.finding import describe, list_checkpoints
     from checkpoints.loading import load_checkpoint
