@@ -164,6 +164,9 @@ def _table_records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int,
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
+        twice = next((name for name in header if name and header.count(name) > 1), None)
+        if twice is not None:
+            raise CelloquyError(f"{path} names the column {shown(twice)} twice; give each column a name of its own")
         for fields in reader:
             if not fields:
                 continue

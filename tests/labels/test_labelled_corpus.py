@@ -68,6 +68,7 @@ def test_rows_without_text_or_label_are_left_out_and_counted(tmp_path: Path) -> 
         ("a.csv", "text,stars\nx,a\n", "no column 'label'; it has: text, stars (name it with --label-column)"),
         ("a.csv", "text,label\nx,a\ny,b,c\n", "line 3: 3 fields, but the header names 2"),
         ("a.csv", 'text,label\n"x,a\n', "line 2: not a table"),
+        ("a.csv", "text,label,label\nx,a,b\ny,b,a\n", "names the column 'label' twice"),
         ("a.csv", "text,label\nx,a\ny,a\n", "the only one is 'a'"),
         ("a.csv", "text,label\n", "no row with text and label"),
         ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": 1', "line 2: not a JSON object"),
