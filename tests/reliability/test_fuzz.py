@@ -33,9 +33,9 @@ def fuzzed(speaker: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_any_bytes_are_told_in_one_line(
     fuzzed: dict[str, Target], ledger: Ledger, name: str, data: st.DataObject
 ) -> None:
+    words = st.sampled_from(fuzzed[name].words)
+    pieces = data.draw(st.lists(st.one_of(words, st.binary(max_size=8), words), max_size=30))
     with ledger.attempt(f"fuzzing, {name}: one line, never a crash"):
-        words = st.sampled_from(fuzzed[name].words)
-        pieces = data.draw(st.lists(st.one_of(words, st.binary(max_size=8), words), max_size=30))
         fuzzed[name].run(b"".join(pieces))
 
 
