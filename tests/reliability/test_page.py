@@ -36,7 +36,7 @@ def test_what_was_tried_survived_and_as_often_as_was_promised() -> None:
     rows = rows_of(PAGE.read_text(encoding="utf-8"))
     assert all(tried == survived > 0 for _, tried, survived in rows)
     for begin, least in (("kill -9 at a random moment", 50), ("a damaged or forged checkpoint", 2000)):
-        assert [tried for promise, tried, _ in rows if promise.startswith(begin)][0] >= least
+        assert next(tried for promise, tried, _ in rows if promise.startswith(begin)) >= least
 
 
 def test_every_promise_has_two_halves() -> None:
