@@ -161,7 +161,7 @@ def _write(
         for row in rows:
             row.ended = True
         return
-    states, pending = begin(model, rows, values["label"])
+    states, pending = begin(model, rows, values["label"], values["label_strength"])
     keys = [stream_key(values["seed"], row.job.sample) for row in rows]
     if guide is None and not chain.samplers and all(row.watch.idle for row in rows):
         _write_alike(model, chain, rows, states, pending, keys, length)
@@ -215,20 +215,20 @@ def _possible(raw: Array, rows: Sequence[Row], guide: Guide, left: int) -> Array
     return possible
 
 
-def begin(model: TextModel, rows: Sequence[Row], label: str | None) -> tuple[State, list[int]]:
+def begin(model: TextModel, rows: Sequence[Row], label: str | None, strength: float = 1.0) -> tuple[State, list[int]]:
     """The state and last token of each row after its prompt. A prompt is always read alone, so as to be read alike."""
     places: dict[str, tuple[Position, list[int]]] = {}
     for row in rows:
         if row.job.prompt not in places:
-            places[row.job.prompt] = _read(model, row.job.prompt, label)
+            places[row.job.prompt] = _read(model, row.job.prompt, label, strength)
         row.stream.history.extend(places[row.job.prompt][1])
     positions = [places[row.job.prompt][0] for row in rows]
     pending = [model.start if position.pending is None else position.pending for position in positions]
     return stack([position.state for position in positions]), pending
 
 
-def _read(model: TextModel, prompt: str, label: str | None) -> tuple[Position, list[int]]:
-    position, history = model.beginning(label), []
+def _read(model: TextModel, prompt: str, label: str | None, strength: float) -> tuple[Position, list[int]]:
+    position, history = model.beginning(label, strength), []
     for _, tokens in model.parts(prompt):
         position = model.read(tokens, position)
         history.extend(tokens)

@@ -68,7 +68,7 @@ class Generation:
             sys.stdout.write(to_json(self._object(done)) + "\n")
 
     def _object(self, done: Continuation) -> dict[str, Any]:
-        label = self.writer.settings["label"]
+        label, strength = self.writer.settings["label"], self.writer.settings["label_strength"]
         return {
             "prompt": done.job.prompt,
             "text": done.text,
@@ -81,6 +81,7 @@ class Generation:
             "sample": done.job.sample,
             "nats_per_token": done.nats_per_token,
             **({} if label is None else {"label": label}),
+            **({} if label is None or strength == 1 else {"label_strength": strength}),
         }
 
     def _continuations(self, prompts: Iterable[str]) -> Iterator[Continuation]:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from repl.text_model import TextModel
 
 
-def label_weights(text: str | None, names: Sequence[str], model: str) -> list[float]:
+def label_weights(text: str | None, names: Sequence[str], model: str, strength: float = 1.0) -> list[float]:
     """The weight of each of the labels ``names``, which sum to 1; all 0 for None, which is no label.
+
+    ``strength`` is how far the vector that they add up to stands from the mean of all labels' vectors, as a multiple of
+    how far it would stand: above 1 the other labels' weights may be below 0, below 1 all come closer together.
 
     Raises UsageError for a label that ``model`` does not have, naming those that it has, and for weights that are not
     above 0.
@@ -28,7 +31,7 @@ def label_weights(text: str | None, names: Sequence[str], model: str) -> list[fl
         raise UsageError(f"{model} has no labels to steer it; celloquy train --label-column makes a model that has")
     if text in names:
         weights[names.index(text)] = 1.0
-        return weights
+        return _moved(weights, strength)
     for part in text.split(","):
         name, weight = _part(part, names)
         if name not in names:
@@ -39,7 +42,14 @@ def label_weights(text: str | None, names: Sequence[str], model: str) -> list[fl
             raise UsageError(f"the label {shown(name)} stands twice in {shown(text)}")
         weights[names.index(name)] = weight
     total = math.fsum(weights)
-    return [weight / total for weight in weights]
+    return _moved([weight / total for weight in weights], strength)
+
+
+def _moved(weights: list[float], strength: float) -> list[float]:
+    """Weights whose vector is mean + strength (vector - mean); themselves, to the bit, at 1."""
+    if strength == 1:
+        return weights
+    return [strength * weight + (1 - strength) / len(weights) for weight in weights]
 
 
 def checked_label(model: TextModel, settings: Settings, before: str | None) -> str | None:

@@ -140,9 +140,9 @@ class Reading:
             self._decoder = self.model.tokenizer.stream_decoder()
             self._append(part, array("i", tokens), drawn=False)
 
-    def steer(self, label: str | None) -> None:
+    def steer(self, label: str | None, strength: float = 1.0) -> None:
         """Let a label steer from here on, or none: a passage without text, whose state is kept."""
-        position = self.model.steered(self.position, label)
+        position = self.model.steered(self.position, label, strength)
         if position is not self.position:
             self.seal()
             self.position = position

@@ -22,6 +22,15 @@ CORE_OPTIONS = OptionSet(
         ),
         Option("seed", int, None, "Seed of the random numbers; random if not given.", minimum=0),
         Option("label", str, None, "Label that steers a model that has labels: NAME, or a mixture a:0.7,b:0.3."),
+        Option(
+            "label-strength",
+            float,
+            1.0,
+            "How far the label stands from the mean of all labels: 1 as it was learned, 2 twice as far.",
+            minimum=0,
+            maximum=10,
+            exclusive_minimum=True,
+        ),
         Option("greedy", bool, False, "Always take the likeliest token, the same as temperature 0."),
     )
 )

@@ -31,7 +31,7 @@ class Score:
     unknown: tuple[str, ...]
 
 
-def score_text(model: TextModel, text: str, label: str | None = None) -> Score:
+def score_text(model: TextModel, text: str, label: str | None = None, strength: float = 1.0) -> Score:
     """Score a text, of this label if one is given; CelloquyError if it has no token to score.
 
     A long one is cut into rows that are read side by side, each with the state that the row before left it: see
@@ -44,7 +44,7 @@ def score_text(model: TextModel, text: str, label: str | None = None) -> Score:
     if len(tokens) > 2 * ROW and isinstance(core, LanguageModel) and label is None:
         surprises = _side_by_side(core, tokens, model.banned)
     else:
-        surprises = _in_one_row(model, tokens, label)
+        surprises = _in_one_row(model, tokens, label, strength)
     counted = [surprise for surprise in surprises if surprise is not None]
     if not counted:
         raise CelloquyError("the text is too short to score: it needs a character to read and a known one to foretell")
@@ -68,9 +68,9 @@ def _side_by_side(core: LanguageModel, tokens: list[int], banned: Sequence[int])
     return [None, *(None if token in banned else loss for token, loss in zip(tokens[1:], losses, strict=True))]
 
 
-def _in_one_row(model: TextModel, tokens: list[int], label: str | None) -> list[float | None]:
+def _in_one_row(model: TextModel, tokens: list[int], label: str | None, strength: float) -> list[float | None]:
     surprises: list[float | None] = [None] * min(1, len(tokens))
-    state = model.beginning(label).state
+    state = model.beginning(label, strength).state
     ids = torch.tensor(tokens, device=model.device)
     for start in range(0, len(tokens) - 1, READ_AT_ONCE):
         targets = ids[start + 1 : start + 1 + READ_AT_ONCE]

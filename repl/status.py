@@ -50,7 +50,9 @@ def segments(session: Session, doing: str, *, unicode: bool = True) -> list[Segm
         if isinstance(knob, OptionKnob) and knob.name not in ("temperature", "greedy") and not knob.neutral:
             parts.append(Segment(4 if knob.name == "top-p" else rank, "class:status", f"{knob.title} {knob.value}"))
     if label := settings.values_now.get("label"):
-        parts.append(Segment(4, "class:status.value", f"label {label}"))
+        strength = settings["label_strength"]
+        times = "" if strength == 1 else f" x{strength:g}"
+        parts.append(Segment(4, "class:status.value", f"label {label}{times}"))
     parts.append(Segment(5, "class:status", f"seed {session.writer.seed}"))
     if session.speed:
         parts.append(Segment(9, "class:status", f"speed {session.speed}"))

@@ -83,14 +83,14 @@ class TextModel:
         tokens = self.tokenizer.encode("\n")
         return tokens[0] if tokens[0] != self.tokenizer.unknown_id else 1
 
-    def beginning(self, label: str | None = None) -> Position:
-        """The place before any text; with a label that steers."""
+    def beginning(self, label: str | None = None, strength: float = 1.0) -> Position:
+        """The place before any text; with a label that steers, and how strongly."""
         position = Position(self.decoder.initial_state(1), None)
-        return position if label is None else self.steered(position, label)
+        return position if label is None else self.steered(position, label, strength)
 
-    def steered(self, position: Position, label: str | None) -> Position:
+    def steered(self, position: Position, label: str | None, strength: float = 1.0) -> Position:
         """The same place with another label, or with none; UsageError for a label that the model does not have."""
-        weights = label_weights(label, self.loaded.header.label_names, self.name)
+        weights = label_weights(label, self.loaded.header.label_names, self.name, strength)
         state = with_label(position.state, torch.tensor(weights, device=self.device)) if weights else position.state
         return position if state is position.state else Position(state, position.pending)
 

@@ -1,12 +1,13 @@
 """How often a classifier that was trained on real texts gives the label that a generator was asked for.
 
-Run it by name: ``python tests/benchmarks/steering.py /tmp/data/names.csv [--temperatures 0.5,0.3]``;
+Run it by name: ``python tests/benchmarks/steering.py /tmp/data/names.csv [--temperatures 0.5,0.3] [--strengths 1,2]``;
 ``tests/benchmarks/labelled_data.py`` makes the file. Prints a table in Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--temperatures", default="0.5,0.3")
+    parser.add_argument("--strengths", default="1")
     parser.add_argument("--samples", type=int, default=400)
     options = parser.parse_args()
     corpus = read_labelled([options.corpus])
@@ -38,17 +40,21 @@ def main() -> None:
         )
         (names,) = celloquy.train(options.corpus, name="names", label_column="label", out=out, **{**COMMON, **WRITER})
         judge, writer = celloquy.load_classifier(kinds), celloquy.load(names, seed=1)
-        print("| temperature | label | the classifier agrees | different texts | of them in the corpus |")
-        print("|---|---|---|---|---|")
-        for temperature in map(float, options.temperatures.split(",")):
-            for label in corpus.names:
-                jobs = [Job("", sample) for sample in range(options.samples)]
-                done = writer.continuations(jobs, 20, stop=("\n",), label=label, temperature=temperature)
-                texts = [one.text.strip() for one in done]
-                agree = sum(next(iter(found)) == label for found in judge.classify_all(texts)) / len(texts)
-                distinct = set(texts)
-                known = sum(text.casefold() in real for text in distinct) / len(distinct)
-                print(f"| {temperature:g} | {label} | {agree:.3f} | {len(distinct)} | {known:.0%} |", flush=True)
+        print("| temperature | strength | label | the classifier agrees | different texts | of them in the corpus |")
+        print("|---|---|---|---|---|---|")
+        rounds = itertools.product(
+            map(float, options.temperatures.split(",")), map(float, options.strengths.split(",")), corpus.names
+        )
+        for temperature, strength, label in rounds:
+            jobs = [Job("", sample) for sample in range(options.samples)]
+            sampling = {"temperature": temperature, "label": label, "label_strength": strength}
+            done = writer.continuations(jobs, 20, stop=("\n",), **sampling)
+            texts = [one.text.strip() for one in done]
+            agree = sum(next(iter(found)) == label for found in judge.classify_all(texts)) / len(texts)
+            distinct = set(texts)
+            known = sum(text.casefold() in real for text in distinct) / len(distinct)
+            row = f"| {temperature:g} | {strength:g} | {label} | {agree:.3f} | {len(distinct)} | {known:.0%} |"
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

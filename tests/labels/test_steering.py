@@ -294,6 +294,82 @@ def test_the_score_is_that_of_the_label(write: Callable[..., Writer]) -> None:
     assert write(label="digits").score(text).nats_per_token < write(label="signs").score(text).nats_per_token - 0.2
 
 
+# ---------------------------------------------------------------------- strength
+
+
+@pytest.mark.parametrize("label", ["b", "a:0.7,c:0.3"])
+@pytest.mark.parametrize("strength", [0.5, 2.0, 10.0])
+def test_strength_moves_the_vector_away_from_the_mean_of_all(label: str, strength: float) -> None:
+    vectors = torch.randn(3, 4, dtype=torch.float64)
+    mean = vectors.mean(0)
+    plain, moved = (
+        torch.tensor(label_weights(label, ("a", "b", "c"), "m", by), dtype=torch.float64) @ vectors
+        for by in (1.0, strength)
+    )
+    assert torch.allclose(moved, mean + strength * (plain - mean))
+
+
+def test_strength_1_and_no_label_leave_every_bit() -> None:
+    names = ("a", "b", "c")
+    for label in ("b", "a:0.7,c:0.3", "a:0.1,b:0.2,c:0.4"):
+        assert label_weights(label, names, "m", 1.0) == label_weights(label, names, "m")
+    assert label_weights("b", names, "m") == [0, 1, 0]
+    assert label_weights(None, names, "m", 5.0) == [0, 0, 0]
+
+
+def test_text_at_strength_1_is_that_without_the_option(write: Callable[..., Writer]) -> None:
+    writer = write(label="digits:0.6,signs:0.4", temperature=1.0)
+    plain = writer.generate("", 60)
+    assert writer.generate("", 60, label_strength=1) == plain
+    assert writer.generate("", 60, label_strength=3) != plain
+
+
+def test_a_stronger_label_is_agreed_with_more_often(tmp_path: Path) -> None:
+    """Two kinds that differ in the shares of their letters, judged by Bayes' rule with weights that are no stronger."""
+    draw = torch.Generator().manual_seed(1)
+    rows = []
+    for kind, share in (("dark", 0.35), ("light", 0.65)):
+        for _ in range(150):
+            bits = (torch.rand(6, generator=draw) < share).tolist()
+            rows.append(("".join("i" if bit else "o" for bit in bits), kind))
+    options = {**SMALL, "hidden": 16, "steps": 150, "bptt": 16, "embed": 8, "val": 0.1, "lr": 1e-2}
+    options |= {"out": tmp_path, "label_column": "label", "reporter": Reporter(io.StringIO())}
+    path = train(write_csv(tmp_path / "shades.csv", rows), name="shades", cell="gru", **options)[0]
+    writer, judge = Writer(load_checkpoint(path), temperature=1.0, seed=5), interface.load_classifier(path)
+    agreed = {}
+    for strength in (1.0, 3.0):
+        jobs = [Job("", sample) for sample in range(100)]
+        found = []
+        for label in ("dark", "light"):
+            done = writer.continuations(jobs, 6, label=label, label_strength=strength)
+            texts = [one.text.strip() or "o" for one in done]
+            found += [next(iter(shares)) == label for shares in judge.classify_all(texts)]
+        agreed[strength] = sum(found) / len(found)
+    assert agreed[3.0] > agreed[1.0] + 0.05, agreed
+
+
+def test_strength_counts_from_the_next_token_and_going_back_brings_it_back(write: Callable[..., Writer]) -> None:
+    writer = write(label="digits")
+    list(writer.stream("\n", 20))
+    writer.settings["label-strength"] = 2.0
+    list(writer.stream("", 5))
+    state = writer.snapshot().position.state[-1][LABEL]
+    assert state[0].tolist() == pytest.approx([5 / 3, -1 / 3, -1 / 3])
+    here = writer.snapshot()
+    expected = "".join(writer.stream("", 30))
+    writer.settings["label-strength"] = 0.1
+    list(writer.stream("", 30))
+    writer.restore(here)
+    assert writer.settings["label_strength"] == 2.0
+    assert "".join(writer.stream("", 30)) == expected
+
+
+@pytest.mark.parametrize("strength", [0, -1, 10.5, float("nan")])
+def test_a_strength_that_is_none_is_refused(write: Callable[..., Writer], strength: float) -> None:
+    with pytest.raises(UsageError, match="label-strength"):
+        write(label_strength=strength)
+
+
 # ---------------------------------------------------------------------- the command line, and turning round
 
 
@@ -302,6 +378,12 @@ def test_generate_takes_a_label(steered: Path, celloquy: Callable[..., Any]) -> 
     (found,) = (json.loads(line) for line in done.stdout.splitlines())
     assert found["label"] == "letters"
     assert kind_of(found["text"]) == {"letters"}
+    assert "label_strength" not in found
+    done = celloquy(
+        "generate", steered, "--label", "letters", "--label-strength", 2, "-p", "", "-n", 30, "--seed", 1, "--json"
+    )
+    (found,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert (found["label"], found["label_strength"]) == ("letters", 2.0)
     refused = celloquy("generate", steered, "--label", "colours", "-p", "", "-n", 3)
     assert refused.status == 2
     assert "no label 'colours'" in refused.stderr
