@@ -124,3 +124,13 @@ def test_gates_and_neuron_look_into_a_model_that_labels_steer(steered: str) -> N
     talk = talking(steered, length=20).say("/label sad", "/neuron 3", "A", "/gates")
     assert talk.session.neuron is not None
     assert talk.transcript == talking(steered, length=20).say("/label sad", "A").transcript
+
+
+def test_the_strength_of_a_label_is_set_in_mid_stream_and_stands_in_the_status_line(steered: str) -> None:
+    talk = talking(steered, length=20).say("/label sad", "A", "/label-strength 2")
+    assert "label sad x2" in status(talk)
+    talk.say("B", "/label-strength 1")
+    assert "label sad" in status(talk)
+    assert "x2" not in status(talk)
+    plain = talking(steered, length=20).say("/label sad", "A").transcript
+    assert talking(steered, length=20).say("/label-strength 4", "/label sad", "A").transcript != plain
