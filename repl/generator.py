@@ -16,7 +16,7 @@ from repl.batch import Continuation, Job, continue_all
 from repl.bulk import Blocks, BulkWriting
 from repl.chain import Chain
 from repl.guide import START, Guide
-from repl.labels import checked_label
+from repl.labels import checked_label, steering
 from repl.line_scores import LineScore, score_lines
 from repl.notebook import TextStream
 from repl.piece import Piece
@@ -123,11 +123,6 @@ class Writer:
         elif key == "label":
             self._label = checked_label(self._reading.model, self.settings, self._label)
 
-    def _steering(self) -> tuple[str | None, float]:
-        """The label that steers, and how strongly."""
-        values = self.settings.values_now
-        return values["label"], values["label_strength"]
-
     def _repr_html_(self) -> str:
         """The checkpoint's card: what a notebook shows."""
         return self.loaded._repr_html_()
@@ -136,7 +131,7 @@ class Writer:
 
     def feed(self, text: str) -> list[str]:
         """Read a text as if it had been written here; returns its characters that the checkpoint does not know."""
-        self._reading.steer(*self._steering())
+        self._reading.steer(*steering(self.settings.values_now))
         self._reading.read(text)
         return self._reading.model.tokenizer.unknown_characters(text)
 
@@ -164,7 +159,7 @@ class Writer:
         values = self.settings.values_now
         if self._chain is None or values is not self._chain_values:
             self._reading.seal()  # so that a sampler's memory is kept for all tokens of a passage or for none
-            self._reading.steer(values["label"], values["label_strength"])
+            self._reading.steer(*steering(values))
             self._chain = Chain(self._registry.samplers, values, self._reading.model.banned)
             self._chain_values = values
         return self._chain
@@ -342,7 +337,7 @@ class Writer:
 
     def score(self, text: str) -> Score:
         """How well the checkpoint foretells a text, read from a fresh beginning. The conversation stays as it is."""
-        return score_text(self._reading.model, text, *self._steering())
+        return score_text(self._reading.model, text, *steering(self.settings.values_now))
 
     def score_lines(self, texts: Iterable[str]) -> Iterator[LineScore]:
         """-log p of each text, each read as the first line of a text; in order, and many at once."""
@@ -433,7 +428,7 @@ class Writer:
             if shared < other.character_count:
                 other.back_to(shared)
             other.seal()
-            other.steer(*self._steering())
+            other.steer(*steering(self.settings.values_now))
             other.randomness = current.randomness
             other.stream.memory = dict(current.stream.memory)
             other.read(text[shared:])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cells.errors import UsageError
 from checkpoints.labels.corpus import listed
@@ -50,6 +50,11 @@ def _moved(weights: list[float], strength: float) -> list[float]:
     if strength == 1:
         return weights
     return [strength * weight + (1 - strength) / len(weights) for weight in weights]
+
+
+def steering(values: Mapping[str, Any]) -> tuple[str | None, float]:
+    """The label that sampling values ask for, and how strongly it steers."""
+    return values["label"], values["label_strength"]
 
 
 def checked_label(model: TextModel, settings: Settings, before: str | None) -> str | None:
