@@ -26,7 +26,7 @@ class Meter:
         self._since = clock()
         self._count = 0
         self.rate = 0.0
-        self.surprises: deque[float] = deque(maxlen=self.LAST)
+        self.surprises: tuple[float, ...] = ()
 
     def start(self) -> None:
         """A stream begins or goes on: what lies before is no part of its speed."""
@@ -40,7 +40,8 @@ class Meter:
 
     def note(self, surprise: float) -> None:
         """One surprise, in nats, for the sparkline."""
-        self.surprises.append(surprise * BITS)
+        # A new tuple each time: the screen reads it in another thread than the one that writes.
+        self.surprises = (*self.surprises[1 - self.LAST :], surprise * BITS)
 
     def add(self, surprise: float) -> None:
         """One token was drawn; ``surprise`` in nats."""
@@ -58,7 +59,8 @@ class Meter:
     @property
     def bits(self) -> float | None:
         """The mean of the last surprises in bits a token."""
-        return sum(self.surprises) / len(self.surprises) if self.surprises else None
+        last = self.surprises
+        return sum(last) / len(last) if last else None
 
 
 def sparkline(bits: Iterable[float], full: float = FULL_SCALE) -> str:

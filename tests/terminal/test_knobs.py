@@ -144,6 +144,18 @@ def test_the_meter_counts_tokens_a_second_and_not_the_pauses() -> None:
     assert meter.rate == pytest.approx(50, rel=0.1)
 
 
+def test_the_last_surprises_can_be_read_while_others_are_written() -> None:
+    meter = Meter()
+    for number in range(20):
+        meter.note(number * math.log(2))
+        first, *_ = meter.surprises
+        read = iter(meter.surprises)
+        meter.note(number * math.log(2))
+        assert next(read) == first
+    assert len(meter.surprises) == 16
+    assert meter.surprises[-1] == pytest.approx(19)
+
+
 def test_surprise_becomes_bars_and_colours() -> None:
     assert sparkline([0.0, 4.0, 8.0, 99.0, float("nan")]) == "▁▅███"
     assert [step_of(nats) for nats in (0.0, 0.5, 0.7, 3.0, 100.0, float("inf"))] == [0, 0, 1, 4, 7, 7]
