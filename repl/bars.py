@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prompt_toolkit.utils import get_cwidth
-
 from repl.visible import one_line
+from repl.widths import columns_of
 from repl.wrap import Row, cut
 
 MOST = 12
@@ -18,11 +17,11 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 def bar_rows(shares: Sequence[tuple[str, float]], columns: int, *, unicode: bool = True) -> list[Row]:
     """``positive  ██████████████▎      71.2 %`` for each of the likeliest labels, none wider than ``columns``."""
     labels = [cut(one_line(label), max(1, columns // 2)) for label, _ in shares[:MOST]]
-    width = max(map(get_cwidth, labels), default=0)
+    width = max(map(columns_of, labels), default=0)
     room = max(0, min(LONGEST_BAR, columns - width - len("  100.0 %") - 2))
     rows: list[Row] = []
     for label, (_, share) in zip(labels, shares, strict=False):
-        row: Row = [("", label + " " * (width - get_cwidth(label)) + "  ")]
+        row: Row = [("", label + " " * (width - columns_of(label)) + "  ")]
         if room:
             drawn = bar(share, room, unicode=unicode)
             row += [("class:bar", drawn), ("", " " * (room - len(drawn)))]
@@ -45,7 +44,7 @@ def bar(share: float, cells: int, *, unicode: bool = True) -> str:
 def _fitted(row: Row, columns: int) -> Row:
     fitted: Row = []
     for style, text in row:
-        columns -= get_cwidth(text)
+        columns -= columns_of(text)
         if columns < 0:
             break
         fitted.append((style, text))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prompt_toolkit.utils import get_cwidth
-
+from repl.widths import columns_of
 from repl.wrap import Fragment, Row, cut, wrap
 
 NARROWEST = 18
@@ -46,5 +45,5 @@ def _line(cells: Sequence[Row], each: int) -> Row:
     for number, cell in enumerate(cells):
         line += cell
         if number < len(cells) - 1:
-            line.append(("", " " * (each + GAP - sum(get_cwidth(text) for _, text in cell))))
+            line.append(("", " " * (each + GAP - sum(columns_of(text) for _, text in cell))))
     return line

@@ -259,8 +259,15 @@ class Screen:
         self.commit(self.page.resize(columns))
 
 
+class _Text(FormattedTextControl):
+    """A text as wide as the terminal. Measuring it would make prompt_toolkit remember each row that ever was shown."""
+
+    def preferred_width(self, max_available_width: int) -> int:
+        return max_available_width
+
+
 def _row(content: Any) -> Window:
-    return Window(FormattedTextControl(content), height=1, wrap_lines=False, dont_extend_height=True)
+    return Window(_Text(content), height=1, wrap_lines=False, dont_extend_height=True)
 
 
 def _rows(content: Any) -> Window:
@@ -268,7 +275,7 @@ def _rows(content: Any) -> Window:
         rows = content()
         return [fragment for number, row in enumerate(rows) for fragment in ([("", "\n")] if number else []) + row]
 
-    return Window(FormattedTextControl(lines), wrap_lines=False, dont_extend_height=True)
+    return Window(_Text(lines), wrap_lines=False, dont_extend_height=True)
 
 
 def _width(row: dict[int, Char]) -> int:

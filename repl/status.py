@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from prompt_toolkit.utils import get_cwidth
-
 from repl.knobs import OptionKnob
 from repl.meter import FULL_SCALE, sparkline
 from repl.visible import one_line
+from repl.widths import columns_of
 from repl.wrap import Row, cut
 
 if TYPE_CHECKING:
@@ -92,4 +91,4 @@ def _shortened(segment: Segment, excess: int) -> Segment:
 
 
 def _width(parts: list[Segment]) -> int:
-    return sum(get_cwidth(part.text) for part in parts) + len(GAP) * (len(parts) - 1)
+    return sum(columns_of(part.text) for part in parts) + len(GAP) * (len(parts) - 1)

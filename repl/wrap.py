@@ -10,6 +10,7 @@ from itertools import groupby
 from prompt_toolkit.utils import get_cwidth
 
 from repl.visible import is_hostile, name_of
+from repl.widths import columns_of
 
 Fragment = tuple[str, str]
 """(style, text), as prompt_toolkit has it."""
@@ -138,7 +139,7 @@ def wrap_words(style: str, text: str, columns: int, indent: str = "") -> list[Ro
         for word in re.findall(r"\s*\S+\s*$|\s*\S+", line) or [""]:
             row += word
             start = len(row) - len(word.lstrip())
-            while get_cwidth(row.rstrip()) > columns:
+            while columns_of(row.rstrip()) > columns:
                 fits = _fitting(row, columns, start, len(indent))
                 if not fits:
                     break
@@ -150,10 +151,10 @@ def wrap_words(style: str, text: str, columns: int, indent: str = "") -> list[Ro
 
 def _fitting(row: str, columns: int, word: int, indent: int) -> int:
     """How many characters of a row that is too wide stay in it, when its last word begins at ``word``."""
-    whole_row = indent + get_cwidth(row[word:].rstrip()) <= columns
+    whole_row = indent + columns_of(row[word:].rstrip()) <= columns
     if row[:word].strip() and whole_row:
         return word
-    fits = next(n for n in range(len(row), -1, -1) if get_cwidth(row[:n]) <= columns)
+    fits = next(n for n in range(len(row), -1, -1) if columns_of(row[:n]) <= columns)
     slash = row.rfind("/", word + 1, fits)
     if slash >= 0:
         return slash + 1
@@ -162,7 +163,7 @@ def _fitting(row: str, columns: int, word: int, indent: int) -> int:
 
 def cut(text: str, columns: int) -> str:
     """``text`` shortened to ``columns`` cells, an ellipsis at its end if something is missing."""
-    if get_cwidth(text) <= columns:
+    if columns_of(text) <= columns:
         return text
     kept, width = [], 0
     for character in text:

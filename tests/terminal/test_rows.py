@@ -9,10 +9,13 @@ import pyte
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prompt_toolkit import utils
 from prompt_toolkit.utils import get_cwidth
 
 from repl.page import rows_after_reflow
+from repl.screen import _row
 from repl.visible import is_hostile
+from repl.widths import columns_of
 from repl.wrap import Row, Rows, cut, wrap, wrap_words
 
 PRINTABLE = st.text(
@@ -142,3 +145,13 @@ def test_where_the_cursor_is_after_a_terminal_broke_its_rows_anew(
     widths: tuple[int, ...], cursor: tuple[int, int], columns: int, further: int
 ) -> None:
     assert rows_after_reflow(widths, cursor, columns) == further
+
+
+def test_measuring_and_showing_rows_leaves_no_memory_of_them() -> None:
+    remembered = len(utils._CHAR_SIZES_CACHE)
+    for number in range(500):
+        text = f"row {number}"
+        assert columns_of(text) == len(text)
+        assert _row([("", text)]).content.preferred_width(80) == 80
+    assert len(utils._CHAR_SIZES_CACHE) <= remembered + 16
+    assert columns_of("没a\u0301") == 3
