@@ -88,13 +88,12 @@ def test_verbose_says_what_was_chosen_and_why(small_train: Train, messages: io.S
     assert "verbose" not in read_header(small_train(steps=2, name="other", verbose=True)).recipe
 
 
-@pytest.mark.slow
 def test_bfloat16_products_reach_the_loss_of_float32(tmp_path: Path, events: Events) -> None:
     text = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
     (tmp_path / "corpus.txt").write_text(text, encoding="utf-8")
     losses = {}
     for precision in ("fp32", "bf16"):
-        checkpoint = train(
+        [checkpoint] = train(
             tmp_path / "corpus.txt",
             name=precision,
             out=tmp_path / "out",
