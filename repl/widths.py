@@ -11,3 +11,13 @@ def columns_of(text: str) -> int:
     Asked character by character, since prompt_toolkit remembers every short text that it is ever asked about.
     """
     return sum(map(get_cwidth, text))
+
+
+def fitting(text: str, columns: int) -> int:
+    """How many of the first characters of ``text`` fit into so many columns; no more of it is looked at."""
+    width = 0
+    for number, character in enumerate(text):
+        width += get_cwidth(character)
+        if width > columns:
+            return number
+    return len(text)

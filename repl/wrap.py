@@ -10,7 +10,7 @@ from itertools import groupby
 from prompt_toolkit.utils import get_cwidth
 
 from repl.visible import is_hostile, name_of
-from repl.widths import columns_of
+from repl.widths import fitting
 
 Fragment = tuple[str, str]
 """(style, text), as prompt_toolkit has it."""
@@ -139,22 +139,26 @@ def wrap_words(style: str, text: str, columns: int, indent: str = "") -> list[Ro
         for word in re.findall(r"\s*\S+\s*$|\s*\S+", line) or [""]:
             row += word
             start = len(row) - len(word.lstrip())
-            while columns_of(row.rstrip()) > columns:
-                fits = _fitting(row, columns, start, len(indent))
-                if not fits:
+            while not _fits(row, columns):
+                kept = _kept(row, columns, start, len(indent))
+                if not kept:
                     break
-                rows += wrap([(style, row[:fits].rstrip())], columns)
-                row, start = indent + row[fits:].lstrip(), len(indent)
+                rows += wrap([(style, row[:kept].rstrip())], columns)
+                row, start = indent + row[kept:].lstrip(), len(indent)
         rows += wrap([(style, row.rstrip())], columns)
     return rows
 
 
-def _fitting(row: str, columns: int, word: int, indent: int) -> int:
+def _fits(row: str, columns: int) -> bool:
+    shown = row.rstrip()
+    return fitting(shown, columns) == len(shown)
+
+
+def _kept(row: str, columns: int, word: int, indent: int) -> int:
     """How many characters of a row that is too wide stay in it, when its last word begins at ``word``."""
-    whole_row = indent + columns_of(row[word:].rstrip()) <= columns
-    if row[:word].strip() and whole_row:
+    if row[:word].strip() and _fits(row[word:], columns - indent):
         return word
-    fits = next(n for n in range(len(row), -1, -1) if columns_of(row[:n]) <= columns)
+    fits = fitting(row, columns)
     slash = row.rfind("/", word + 1, fits)
     if slash >= 0:
         return slash + 1
@@ -163,12 +167,6 @@ def _fitting(row: str, columns: int, word: int, indent: int) -> int:
 
 def cut(text: str, columns: int) -> str:
     """``text`` shortened to ``columns`` cells, an ellipsis at its end if something is missing."""
-    if columns_of(text) <= columns:
+    if fitting(text, columns) == len(text):
         return text
-    kept, width = [], 0
-    for character in text:
-        width += get_cwidth(character)
-        if width > columns - 1:
-            break
-        kept.append(character)
-    return "".join(kept) + "…" if columns > 0 else ""
+    return text[: fitting(text, columns - 1)] + "…" if columns > 0 else ""

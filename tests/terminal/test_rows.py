@@ -131,6 +131,19 @@ def test_a_path_that_no_row_can_hold_breaks_after_a_slash_under_its_beginning() 
     assert notes("日本語" * 2, 1) == list("日本語日本語")
 
 
+def test_a_long_line_without_blanks_is_broken_with_few_looks_at_each_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def counting(character: str) -> int:
+        nonlocal looks
+        looks += 1
+        return get_cwidth(character)
+
+    monkeypatch.setattr("repl.widths.get_cwidth", counting)
+    assert len(notes("没" * 4000, 80, 0)) == 100
+    assert looks < 40_000
+
+
 @given(st.text(max_size=30), st.integers(1, 20))
 def test_what_is_cut_fits(text: str, columns: int) -> None:
     printable = "".join(character for character in text if character.isprintable())
