@@ -12,7 +12,6 @@ from repl.help_pages import page, short_list
 from repl.knobs import Knobs
 from repl.slash import Commands
 from repl.status import Segment
-from repl.unknown import unknown_warning
 from repl.visible import one_line
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ class ClassifierTalk(Conversation):
         """A text to judge."""
         if not line:
             return
-        unknown = self.classifier.tokenizer.unknown_characters(line)
-        if unknown:
-            self.say(unknown_warning(self.name, unknown), "warning")
+        self.tell_unknown(self.classifier.tokenizer.unknown_characters(line))
         self.out(Text(line, given=True))
         self.out(Break())
         self.out(Shares(tuple(self.classifier.classify(line).items())))

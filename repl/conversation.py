@@ -1,11 +1,16 @@
 """What the screen, the keys and the worker need of whatever a person talks to: a model that writes, or a classifier."""
 
+# ruff: noqa: B027 - a conversation that has nothing to pause, to preview or to keep need not say so
+
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from repl.events import Note, Sink
 from repl.knobs import Knobs
+from repl.unknown import unknown_note
 
 if TYPE_CHECKING:
     from repl.autosave import Autosave
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
     from repl.status import Segment
 
 
-class Conversation:
+class Conversation(ABC):
     """Takes lines, tells what came of them. Everything happens in the caller's thread, one call at a time."""
 
     knobs: Knobs
@@ -34,9 +39,9 @@ class Conversation:
         self.shares: tuple[tuple[str, float], ...] = ()
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Whom the person talks to."""
-        raise NotImplementedError
 
     @property
     def heat_bits(self) -> int:
@@ -57,6 +62,11 @@ class Conversation:
         """Tell the person something that is no part of the text; ``indent`` as in :class:`repl.events.Note`."""
         self.out(Note(text, kind, aside=self.live, indent=indent))
 
+    def tell_unknown(self, characters: Sequence[str]) -> None:
+        """Name the characters of a given text that the checkpoint does not know."""
+        if characters:
+            self.say(unknown_note(self.name, characters), "warning")
+
     def submit(self, line: str) -> None:
         """A line as it was typed: a command if it begins with a slash, else text; ``//`` is a literal slash."""
         if line.startswith("/") and not line.startswith("//"):
@@ -65,9 +75,9 @@ class Conversation:
         else:
             self.give(line[1:] if line.startswith("//") else line)
 
+    @abstractmethod
     def give(self, line: str) -> None:
         """A line that is no command."""
-        raise NotImplementedError
 
     def preview(self, text: str) -> None:
         """A line that is being typed; :attr:`shares` is what can be said of it already."""
@@ -84,6 +94,6 @@ class Conversation:
     def keep(self, autosave: Autosave, *, now: bool = False) -> None:
         """Keep the conversation for ``--continue``, if it is one to go on with."""
 
+    @abstractmethod
     def status(self, doing: str, *, unicode: bool = True) -> list[Segment]:
         """The parts of the status line; ``doing`` is what goes on."""
-        raise NotImplementedError

@@ -257,15 +257,6 @@ class Session(Conversation):
         self.out(Text(text, given=True, shown=shown))  # at once: reading a long one takes a while
         self.writer.feed(text)
 
-    def tell_unknown(self, unknown: list[str]) -> None:
-        """Name the characters of a given text that the checkpoint does not know."""
-        if unknown:
-            from repl.visible import describe
-
-            names = ", ".join(describe(character) for character in unknown[:8])
-            more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-            self.say(f"{self.writer.name} does not know {names}{more}; read as unknown", "warning")
-
     def _at_line_start(self) -> bool:
         return self.writer.transcript.endswith("\n")
 
