@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cells.errors import UsageError
 from repl.conversation import Conversation
 from repl.events import Break, Shares, Sink, Text
-from repl.help_pages import page, short_list
 from repl.knobs import Knobs
+from repl.session_info import NAMES, checkpoint_rows, in_columns
 from repl.slash import Commands
+from repl.slash_model import MODEL, add_program_commands, checkpoint_names
 from repl.status import Segment
 from repl.visible import one_line
 
@@ -63,39 +64,20 @@ def classifier_commands() -> Commands:
     """The commands of a conversation with a classifier."""
     commands = Commands()
 
-    @commands.declare("load NAME", "the model", "Go on with another classifier.", complete=_names)
+    @commands.declare("load NAME", MODEL, "Go on with another classifier.", complete=checkpoint_names)
     def load(talk: ClassifierTalk, argument: str) -> None:
         if not argument:
             raise UsageError("/load needs the name of a classifier or a path")
         talk.classifier = talk.load(argument)
         talk.say(f"{talk.name} goes on; labels: {_labels(talk.classifier)}")
 
-    @commands.declare("info", "the model", "What is known about the classifier.")
+    @commands.declare("info", MODEL, "What is known about the classifier.")
     def info(talk: ClassifierTalk, argument: str) -> None:
         classifier = talk.classifier
-        header = classifier.header
-        rows = [
-            ("checkpoint", classifier.name),
-            ("file", str(classifier.path)),
-            ("cell", f"{header.cell_name}, {header.model.get('num_layers')} × {header.model.get('hidden_size')}"),
-            ("labels", _labels(classifier)),
-            ("by", classifier.method),
-        ]
-        talk.say("\n".join(f"{name:<12}{one_line(value)}" for name, value in rows), indent=12)
+        rows = checkpoint_rows(classifier.name, classifier.path, classifier.header)
+        talk.say(in_columns([*rows, ("labels", _labels(classifier)), ("by", classifier.method)]), indent=NAMES)
 
-    @commands.declare(
-        "help [NAME]",
-        "this program",
-        "Explain the commands, or one of them.",
-        complete=lambda talk: [command.name for command in commands],
-    )
-    def help_(talk: ClassifierTalk, argument: str) -> None:
-        talk.say(page(commands.find(argument)) if argument else short_list(commands, KEYS))
-
-    @commands.declare("quit", "this program", "Leave; so does Ctrl-D.")
-    def quit_(talk: ClassifierTalk, argument: str) -> None:
-        talk.leaving = True
-
+    add_program_commands(commands, KEYS)
     return commands
 
 
@@ -104,9 +86,3 @@ KEYS = (("Alt-Enter", "new line"), ("Ctrl-R", "search history"), ("Ctrl-C", "cle
 
 def _labels(classifier: Classifier) -> str:
     return ", ".join(map(one_line, classifier.labels))
-
-
-def _names(talk: ClassifierTalk) -> Iterable[str]:
-    from checkpoints.finding import list_checkpoints
-
-    return [entry.name for entry in list_checkpoints()]

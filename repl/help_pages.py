@@ -33,15 +33,14 @@ CLASSIFIER_GREETING = (
 )
 
 
-def short_list(commands: Commands, keys: Sequence[tuple[str, str]] = KEYS) -> str:
+def short_list(commands: Commands, keys: Sequence[tuple[str, str]]) -> str:
     """Every command under its group, and the keys: what ``/help`` shows."""
     width = max(len(group) for group in GROUPS)
     lines = [
         f"{group:<{width}}  {' · '.join(command.usage for command in members)}" for group, members in _groups(commands)
     ]
     lines.append(f"{'keys':<{width}}  {' · '.join(f'{key} {what}' for key, what in keys)}")
-    every = ", /help all each of them" if keys is KEYS else ""
-    lines.append(f"/help NAME explains one{every}. A line that begins with // is text, not a command.")
+    lines.append("/help NAME explains one, /help all each of them. A line that begins with // is text, not a command.")
     return "\n".join(lines)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from repl.meter import BITS
 from repl.visible import one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from checkpoints.header import Header
     from repl.session import Session
 
@@ -19,11 +22,8 @@ def session_info(session: Session) -> str:
     """Lines of name and value."""
     loaded = session.writer.loaded
     header = loaded.header
-    model = header.model
     rows = [
-        ("checkpoint", session.writer.name),
-        ("file", str(loaded.path)),
-        ("cell", f"{header.cell_name}, {model.get('num_layers')} × {model.get('hidden_size')}"),
+        *checkpoint_rows(session.writer.name, loaded.path, header),
         ("parameters", f"{header.parameters:,}"),
         ("vocabulary", f"{loaded.tokenizer.vocabulary_size:,} {loaded.tokenizer.kind} tokens"),
         ("validation", _validation(header)),
@@ -33,6 +33,17 @@ def session_info(session: Session) -> str:
     ]
     if session.meter.bits is not None:
         rows.append(("surprise", f"{session.meter.bits:.2f} bits a token over the last {len(session.meter.surprises)}"))
+    return in_columns(rows)
+
+
+def checkpoint_rows(name: str, path: Path, header: Header) -> list[tuple[str, str]]:
+    """What there is to know of any checkpoint."""
+    size = f"{header.model.get('num_layers')} × {header.model.get('hidden_size')}"
+    return [("checkpoint", name), ("file", str(path)), ("cell", f"{header.cell_name}, {size}")]
+
+
+def in_columns(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and values as lines, the values under each other."""
     return "\n".join(f"{name:<{NAMES}}{one_line(value)}" for name, value in rows)
 
 

@@ -95,7 +95,7 @@ def command_table(options: OptionSet) -> Commands:
     """Every command: the program's own, and one for each sampling option."""
     from repl.slash_knobs import add_knob_commands
     from repl.slash_lab import add_lab_commands
-    from repl.slash_model import add_chat_commands, add_model_commands, add_program_commands
+    from repl.slash_model import add_chat_commands, add_file_commands, add_model_commands, add_program_commands
     from repl.slash_text import add_text_commands
 
     commands = Commands()
@@ -103,6 +103,7 @@ def command_table(options: OptionSet) -> Commands:
     add_model_commands(commands)
     add_lab_commands(commands)
     add_chat_commands(commands)
+    add_file_commands(commands)
     add_program_commands(commands)
     add_knob_commands(commands, options)
     return commands

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cells.errors import UsageError
-from repl.help_pages import long_list, page, short_list
+from repl.help_pages import KEYS, long_list, page, short_list
 from repl.slash import Commands, number
 
 if TYPE_CHECKING:
+    from repl.conversation import Conversation
     from repl.session import Session
 
 CHAT = "chat"
@@ -19,7 +20,8 @@ KEEPING = "keeping"
 PROGRAM = "this program"
 
 
-def _names(session: Session) -> Iterable[str]:
+def checkpoint_names(conversation: Conversation) -> Iterable[str]:
+    """Every family and every checkpoint, for completion."""
     from checkpoints.finding import list_checkpoints
 
     entries = list_checkpoints()
@@ -43,7 +45,7 @@ def add_model_commands(commands: Commands) -> None:
         session.say(f"{session.writer.name}; cells of this family: {there}")
 
     @commands.declare(
-        "load NAME", MODEL, "Go on with another checkpoint, which reads the text so far.", complete=_names
+        "load NAME", MODEL, "Go on with another checkpoint, which reads the text so far.", complete=checkpoint_names
     )
     def load(session: Session, argument: str) -> None:
         if not argument:
@@ -101,8 +103,8 @@ def add_chat_commands(commands: Commands) -> None:
         session.say(f"candidates {session.chat.candidates}")
 
 
-def add_program_commands(commands: Commands) -> None:
-    """Declare files, help and the way out."""
+def add_file_commands(commands: Commands) -> None:
+    """Declare what concerns files."""
 
     @commands.declare("save FILE", KEEPING, "Write text, settings, seed, marks and the model's state to a file.")
     def save(session: Session, argument: str) -> None:
@@ -125,19 +127,23 @@ def add_program_commands(commands: Commands) -> None:
         session.say(f"{argument}: {session.size:,} characters, {session.writer.name} goes on")
         session.show_place()
 
+
+def add_program_commands(commands: Commands, keys: Sequence[tuple[str, str]] = KEYS) -> None:
+    """Declare help, which ends with the keys, and the way out."""
+
     @commands.declare(
         "help [NAME|all]",
         PROGRAM,
         "Explain the commands, or one of them.",
-        complete=lambda session: ["all", *(command.name for command in commands)],
+        complete=lambda conversation: ["all", *(command.name for command in commands)],
     )
-    def help_(session: Session, argument: str) -> None:
+    def help_(conversation: Conversation, argument: str) -> None:
         if argument == "all":
-            session.say(long_list(commands))
+            conversation.say(long_list(commands))
         else:
-            session.say(page(commands.find(argument)) if argument else short_list(commands))
+            conversation.say(page(commands.find(argument)) if argument else short_list(commands, keys))
 
     @commands.declare("quit", PROGRAM, "Leave; so does Ctrl-D.")
-    def quit_(session: Session, argument: str) -> None:
-        session.stop()
-        session.leaving = True
+    def quit_(conversation: Conversation, argument: str) -> None:
+        conversation.stop()
+        conversation.leaving = True
