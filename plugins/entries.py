@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ def load_target(target: Any, kind: type, who: str) -> Any:
             target = functools.reduce(getattr, name.split("."), importlib.import_module(module))
     if not (isinstance(target, type) and issubclass(target, kind)):
         raise CelloquyError(f"{who}: {target!r} is not a subclass of {kind.__name__}")
+    if inspect.isabstract(target):
+        raise CelloquyError(f"{who}: {_lacking(target)}")
     return target
 
 
@@ -79,6 +82,14 @@ def check_target(target: Any, kind: type) -> None:
             raise CelloquyError(f"{target!r} must be of the form package.module:Class")
     elif not (isinstance(target, type) and issubclass(target, kind)):
         raise CelloquyError(f"{target!r} is neither a subclass of {kind.__name__} nor package.module:Class")
+    elif inspect.isabstract(target):
+        raise CelloquyError(_lacking(target))
+
+
+def _lacking(target: type) -> str:
+    """What a class would have to define so that there can be one of it."""
+    methods = ", ".join(sorted(getattr(target, "__abstractmethods__", ())))
+    return f"class {target.__name__} does not define {methods}"
 
 
 @dataclass(frozen=True)

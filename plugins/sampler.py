@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,7 +31,7 @@ class Stream:
         return Stream(list(self.history), dict(self.memory), self.vocabulary)
 
 
-class Sampler:
+class Sampler(abc.ABC):
     """A step between the model's logits and the draw. Subclass it, declare ``name``, ``options`` and ``order``.
 
     Samplers run from the lowest ``order`` to the highest: repetition penalty 100, the temperature 200, typical 300,
@@ -48,12 +49,12 @@ class Sampler:
         """
         return True
 
+    @abc.abstractmethod
     def transform(self, logits: Tensor, values: Mapping[str, Any], streams: Sequence[Stream]) -> Tensor:
         """New logits [B, V] from ``logits`` [B, V], one stream a row; minus infinity bans a token.
 
         ``values`` holds every sampling option by key. The argument must not be changed.
         """
-        raise NotImplementedError
 
     def observe(self, token: int, surprise: float, values: Mapping[str, Any], stream: Stream) -> None:
         """Told of each token drawn; ``surprise`` is its -log probability by the model itself, in nats."""

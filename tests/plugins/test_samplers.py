@@ -104,6 +104,7 @@ def named(option: Option, sampler: str = "mine") -> type[Sampler]:
         (type("Mine", (Strong,), {"name": "mine", "options": (STRENGTH, STRENGTH)}), "declared twice"),
         ("a.module:Sampler", "needs name="),
         (int, "neither a subclass of Sampler"),
+        (type("Mine", (Sampler,), {"name": "mine", "options": (STRENGTH,)}), "class Mine does not define transform"),
     ],
 )
 def test_sampler_that_cannot_be_registered_is_reported_and_the_others_stay(target: Any, told: str) -> None:
@@ -140,6 +141,18 @@ def test_sampler_that_fails_is_an_error_that_names_it(value: Any, told: str) -> 
     with pytest.raises(CelloquyError, match=r"^sampler mine \(celloquy-strange 1\.0\): ") as caught:
         entry.transform(torch.zeros(2, 3), {"strength": 1.0}, [Stream(), Stream()])
     assert told in str(caught.value)
+
+
+class Unfinished(Sampler):
+    """A sampler whose author forgot what it is for."""
+
+
+def test_lazy_sampler_without_a_transform_is_named_when_it_is_used() -> None:
+    registry = registry_of(f"{__name__}:Unfinished", name="unfinished", options=(STRENGTH,), order=1)
+    entry = next(entry for entry in registry.samplers if entry.name == "unfinished")
+    told = r"^sampler unfinished \(celloquy-strange 1\.0\): class Unfinished does not define transform$"
+    with pytest.raises(CelloquyError, match=told):
+        entry.active({"strength": 1.0})
 
 
 def test_what_a_sampler_prints_does_not_reach_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
