@@ -119,11 +119,6 @@ class CellEntry:
             return self.name
         return f"{self.name} ({self.distribution} {self.distribution_version}".rstrip() + ")"
 
-    @property
-    def target_name(self) -> str:
-        """The class as ``package.module:Class``."""
-        return self.target if isinstance(self.target, str) else f"{self.target.__module__}:{self.target.__qualname__}"
-
     def load(self) -> type[Cell]:
         """The cell's class; a CelloquyError names the distribution."""
         cls: type[Cell] = load_target(self.target, Cell, f"cell {self.label}")

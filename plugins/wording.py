@@ -21,8 +21,7 @@ class Banned(Sampler):
     order = 30
 
     def __init__(self) -> None:
-        self._endings: dict[tuple[int, str], _Endings] = {}
-        self._alive: list[Vocabulary] = []
+        self._endings: dict[tuple[Vocabulary, str], _Endings] = {}
 
     def transform(self, logits: Tensor, values: Mapping[str, Any], streams: Sequence[Stream]) -> Tensor:
         """Logits [B, V] with minus infinity where a banned text would be complete."""
@@ -36,9 +35,8 @@ class Banned(Sampler):
         return logits
 
     def _of(self, vocabulary: Vocabulary, text: str) -> _Endings:
-        key = (id(vocabulary), text)
+        key = (vocabulary, text)
         if key not in self._endings:
-            self._alive.append(vocabulary)  # so that its id is never another's
             self._endings[key] = _Endings(vocabulary, text.encode("utf-8", "surrogatepass"))
         return self._endings[key]
 

@@ -30,8 +30,7 @@ class Form(Sampler):
     order = 50
 
     def __init__(self) -> None:
-        self._masks: dict[tuple[int, tuple[str, ...], int], Tensor] = {}
-        self._vocabularies: list[Vocabulary] = []
+        self._masks: dict[tuple[Vocabulary, tuple[str, ...], int], Tensor] = {}
 
     def active(self, values: Mapping[str, Any]) -> bool:
         """A form or an acrostic turns it on."""
@@ -49,7 +48,7 @@ class Form(Sampler):
         if vocabulary is None:
             raise CelloquyError("a form needs to know what the tokens read as")
         place = place_after(form, _recent(stream, vocabulary, 4 * len(form) + 8))
-        key = (self._number(vocabulary), form, place)
+        key = (vocabulary, form, place)
         if key not in self._masks:
             if len(self._masks) >= KEPT:
                 self._masks.clear()
@@ -65,14 +64,6 @@ class Form(Sampler):
             mask[fitting] = True
             self._masks[key] = mask
         return self._masks[key]
-
-    def _number(self, vocabulary: Vocabulary) -> int:
-        """A small number for a vocabulary; the few that there are stay alive, so that it is never another's."""
-        for number, known in enumerate(self._vocabularies):
-            if known is vocabulary:
-                return number
-        self._vocabularies.append(vocabulary)
-        return len(self._vocabularies) - 1
 
 
 def _recent(stream: Stream, vocabulary: Vocabulary, characters: int) -> str:
