@@ -14,6 +14,12 @@ from checkpoints.onnx_trace import Call
 
 LARGEST_INDEX = (1 << 63) - 1
 
+OPTIONS = frozenset(("alpha", "approximate", "dim", "max", "min", "value"))
+"""Keywords that the rules read."""
+
+SILENT = frozenset(("device", "dtype", "layout", "memory_format", "pin_memory"))
+"""Keywords that change no number; any other one does, as no rule expects."""
+
 
 class Graph:
     """Nodes and constants being collected. A tensor is known by its identity; ``name`` gives the name of its value."""
@@ -79,8 +85,10 @@ Rule = Callable[[Graph, Call], "str | list[str]"]
 def add_call(graph: Graph, call: Call, cell: str) -> None:
     """Append what one of torch's operations does. CelloquyError names an operation that has no rule."""
     rule = RULES.get(call.name) or RULES.get(call.name.rpartition(".")[0])
-    if rule is None:
-        raise CelloquyError(f"cell {cell}: its step uses {call.name}, which the exporter to ONNX does not know")
+    strange = sorted(call.options.keys() - OPTIONS - SILENT)
+    if rule is None or strange:
+        used = f"{call.name} with {strange[0]}" if strange else call.name
+        raise CelloquyError(f"cell {cell}: its step uses {used}, which the exporter to ONNX does not know")
     made = rule(graph, call)
     names = [made] if isinstance(made, str) else made
     for tensor, name in zip(call.results, names, strict=False):
@@ -96,15 +104,14 @@ def _first(graph: Graph, call: Call) -> str:
     return graph.name(call.arguments[0])
 
 
-def _scaled(graph: Graph, call: Call) -> str:
-    """The second operand of ``add`` and ``sub``, times their ``alpha``."""
-    second, alpha = call.arguments[1], call.options.get("alpha", 1)
-    return graph.name(second) if alpha == 1 else graph.one("Mul", second, graph.name(float(alpha)))
+def _scaled(graph: Graph, call: Call, place: int = 1) -> str:
+    """The operand that ``alpha`` multiplies, times that."""
+    operand, alpha = call.arguments[place], call.options.get("alpha", 1)
+    return graph.name(operand) if alpha == 1 else graph.one("Mul", operand, graph.name(float(alpha)))
 
 
 def _rsub(graph: Graph, call: Call) -> str:
-    first = graph.name(call.arguments[0])
-    return graph.one("Sub", graph.name(call.arguments[1]), first)
+    return graph.one("Sub", call.arguments[1], _scaled(graph, call, 0))
 
 
 def _compare(kind: str, invert: bool = False) -> Rule:
@@ -122,8 +129,8 @@ def _linear(graph: Graph, call: Call) -> str:
 
 
 def _addmm(graph: Graph, call: Call) -> str:
-    bias, left, right = call.arguments[:3]
-    return graph.one("Add", graph.one("MatMul", left, right), bias)
+    bias, _, right = call.arguments
+    return graph.one("Add", graph.one("MatMul", _scaled(graph, call), right), bias)
 
 
 def _reshape(graph: Graph, call: Call) -> str:

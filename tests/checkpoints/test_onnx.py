@@ -93,6 +93,36 @@ def test_the_graph_names_its_states_and_carries_the_vocabulary(tmp_path: Path) -
     assert json.loads(vocabulary.read_text(encoding="utf-8"))["tokens"][0] == "<unk>"
 
 
+class Scaling(Cell):
+    """A cell whose operations carry factors of their own."""
+
+    input = "h"
+    state = {"h": 0.0}
+
+    def step(self, x: Any, s: Any, R: Any, p: Any) -> dict[str, torch.Tensor]:
+        mixed = torch.addmm(x.h, s.h, torch.full((16, 16), 0.1), alpha=0.5)
+        return {"h": torch.tanh(torch.rsub(mixed, x.h, alpha=3))}
+
+
+def test_factors_that_an_operation_carries_are_exported(difference: Callable[..., float]) -> None:
+    assert difference(made(Scaling())) < 1e-5
+
+
+class Rounding(Cell):
+    """A cell whose division is not the usual one."""
+
+    input = "h"
+    state = {"h": 0.0}
+
+    def step(self, x: Any, s: Any, R: Any, p: Any) -> dict[str, torch.Tensor]:
+        return {"h": torch.tanh(x.h + torch.div(s.h, 0.3, rounding_mode="floor"))}
+
+
+def test_a_keyword_that_changes_an_operation_is_never_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(CelloquyError, match=r"cell Rounding: its step uses aten\.div\.\w+ with rounding_mode, which"):
+        export_onnx(made(Rounding()), tmp_path)
+
+
 class Sorting(Cell):
     """A cell with an operation that ONNX is not told of."""
 
