@@ -7,6 +7,7 @@ the sums are CRC-32C (Castagnoli), rotated and shifted by a constant. The data i
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import time
@@ -66,6 +67,14 @@ def _field(number: int, data: bytes) -> bytes:
     return _varint(number << 3 | 2) + _varint(len(data)) + data
 
 
+def _float(value: float) -> bytes:
+    """Four bytes; what is too large for them is infinite."""
+    try:
+        return struct.pack("<f", value)
+    except OverflowError:
+        return struct.pack("<f", math.copysign(math.inf, value))
+
+
 def _event(step: int, rest: bytes) -> bytes:
     return b"\x09" + struct.pack("<d", time.time()) + b"\x10" + _varint(step) + rest
 
@@ -98,7 +107,7 @@ class EventFile:
             self._append(_event(step, _field(7, b"\x08" + _varint(_STARTED))))
         self._step = step
         values = (
-            _field(1, _field(1, tag.encode("utf-8")) + b"\x15" + struct.pack("<f", value))
+            _field(1, _field(1, tag.encode("utf-8")) + b"\x15" + _float(value))
             for tag, value in scalars.items()
         )
         self._append(_event(step, _field(5, b"".join(values))))

@@ -55,6 +55,12 @@ def test_a_file_begins_with_its_version_and_holds_the_numbers(tmp_path: Path) ->
     assert b"\x08train/lr\x15" + struct.pack("<f", 0.25) in summary
 
 
+def test_a_number_too_large_for_the_file_is_infinite_there(tmp_path: Path) -> None:
+    file = EventFile(tmp_path / "run")
+    file.log({"event": "eval", "step": 1, "val_loss": 700.0, "val_perplexity": 1e304})
+    assert b"eval/val_perplexity\x15" + struct.pack("<f", float("inf")) in records(file.path)[-1]
+
+
 def test_a_run_leaves_its_curves(small_train: Train, tmp_path: Path, events: Events) -> None:
     path = small_train(tensorboard=str(tmp_path / "boards"))
     (file,) = (tmp_path / "boards").glob("*/*")
