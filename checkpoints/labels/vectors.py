@@ -100,7 +100,7 @@ def _block(path: Path, lines: Sequence[tuple[int, str]], size: int) -> tuple[lis
     words: list[str] = []
     values = numpy.empty((len(lines), size), dtype=numpy.float32)
     for place, (number, line) in enumerate(lines):
-        word, *fields = line.rstrip("\n").rsplit(" ", size)
+        word, *fields = line.rstrip(" \r\n").rsplit(" ", size)
         try:
             if len(fields) != size:  # a single number would be taken for all of them
                 raise ValueError

@@ -47,6 +47,13 @@ def test_the_first_line_of_word2vec_is_no_word(tmp_path: Path) -> None:
     assert found.table.tolist() == [[4, 5, 6], [1, 2, 3]]
 
 
+@pytest.mark.parametrize("end", [" \n", "\r\n"])
+def test_lines_may_end_as_word2vec_and_windows_end_them(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_bytes(end.join(["2 3", "one 1 2 3", "two 4 5 6", ""]).encode())
+    assert read_vectors(path, ["two", "one"], seed=1).table.tolist() == [[4, 5, 6], [1, 2, 3]]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
