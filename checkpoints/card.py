@@ -41,7 +41,9 @@ def _rows(path: Path, header: Header) -> Iterator[tuple[str, Any]]:
             yield key.replace("_", " "), header.model[key]
     yield "tokens", f"{header.tokenizer.get('kind')}, {header.model.get('vocabulary_size')} of them"
     if header.corpus.get("characters"):
-        yield "corpus", f"{len(header.corpus.get('files', ()))} files, {header.corpus['characters']} characters"
+        files = header.corpus.get("files")
+        count = len(files) if isinstance(files, list) else 0
+        yield "corpus", f"{count} files, {header.corpus['characters']} characters"
     for key, name in FIGURES.items():
         value = header.figures.get(key)
         if value is not None:

@@ -139,7 +139,9 @@ def test_a_checkpoints_card_says_what_the_header_says(write: Write) -> None:
 
 def test_a_hostile_card_is_only_text() -> None:
     evil = {"name": "<b>x</b>", "version": 1, "options": {"<i>": "\x1b[2J"}, "distribution": "<script>"}
-    header = Header("f", evil, {"hidden_size": "<u>"}, {"kind": "<a href=x>"}, recipe={"<img src=x>": "<svg>"})
+    sizes, tokens = {"hidden_size": "<u>"}, {"kind": "<a href=x>"}
+    corpus = {"files": 3, "characters": "<p>"}
+    header = Header("f", evil, sizes, tokens, recipe={"<img src=x>": "<svg>"}, corpus=corpus)
     html = card(Path("<h1>.safetensors"), header)
     tags = set(re.findall(r"<(\w+)", html))
     assert tags <= {"div", "b", "table", "tr", "th", "td", "details", "summary"}
