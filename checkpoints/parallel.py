@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cells.errors import CelloquyError, UsageError
 from checkpoints.divergence import Diverged
-from checkpoints.launch import asked_for
+from checkpoints.launch import asked_for, here
 
 STEP_TIMEOUT = datetime.timedelta(minutes=5)
 """How long a process waits for the others within a step; one that is dead is noticed at once, one that hangs then."""
@@ -221,7 +221,7 @@ def joined_ranks() -> Iterator[Ranks]:
         return
     import torch.distributed as dist
 
-    own_gpu = torch.cuda.is_available() and torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", count))
+    own_gpu = torch.cuda.is_available() and torch.cuda.device_count() >= here()
     if own_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     with told_if_lost():

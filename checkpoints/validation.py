@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ import torch
 from cells.model import LanguageModel
 from checkpoints.batches import Tokens
 from checkpoints.evaluate import bits_per_character, perplexity, score_tokens
-from checkpoints.files import file_errors, save_safetensors
+from checkpoints.files import file_errors, keep_as, save_safetensors
 from checkpoints.header import Header
 from checkpoints.loading import stored_tensors
 
@@ -80,11 +79,9 @@ class CheckpointWriter:
         """Before a new run: keep what an earlier one left under this name; whether there was something."""
         if not self.path.exists():
             return False
-        with file_errors(self.aside, "written"):
-            self.aside.unlink(missing_ok=True)
-            try:
-                os.link(self.path, self.aside)
-            except OSError:  # a file system without links
+        if not keep_as(self.path, self.aside):  # a file system without links
+            with file_errors(self.aside, "written"):
+                self.aside.unlink(missing_ok=True)
                 shutil.copy2(self.path, self.aside)
         return True
 
