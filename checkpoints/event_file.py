@@ -106,10 +106,7 @@ class EventFile:
         if self._step is None or step < self._step:
             self._append(_event(step, _field(7, b"\x08" + _varint(_STARTED))))
         self._step = step
-        values = (
-            _field(1, _field(1, tag.encode("utf-8")) + b"\x15" + _float(value))
-            for tag, value in scalars.items()
-        )
+        values = (_field(1, _field(1, tag.encode("utf-8")) + b"\x15" + _float(value)) for tag, value in scalars.items())
         self._append(_event(step, _field(5, b"".join(values))))
 
     def _append(self, data: bytes) -> None:
