@@ -135,9 +135,9 @@ class Trainer:
         return next((number for number, count in zip(WATCHED, signals, strict=True) if count), None), saves > 0
 
     def over(self) -> bool:
-        """Whether the budget is spent, or validation has not improved for too long."""
+        """Whether the budget is spent, or validation has not improved for too long. One step there is at least."""
         stale = 0 < self.options.patience <= self.done.stale
-        return stale or self.fraction() >= 1.0
+        return stale or (self.done.step > 0 and self.fraction() >= 1.0)
 
     def seconds(self) -> float:
         """Seconds of this run so far, those before a resume included."""

@@ -268,3 +268,9 @@ def test_an_earlier_checkpoint_of_the_same_name_is_kept_aside(
     aside = tmp_path / "checkpoints" / "tiny.lstm.run" / "previous.safetensors"
     assert aside.read_bytes() == first != path.read_bytes()
     assert str(aside) in messages.getvalue()
+
+
+def test_a_budget_that_is_over_before_the_first_step_has_one_and_validates_it(small_train: Train) -> None:
+    figures = read_header(small_train(minutes=1e-6)).figures
+    assert figures["step"] == 1
+    assert figures["val_loss"] > 0
