@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -19,26 +17,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from runs import events, put, train  # noqa: E402
+
 from checkpoints.header import read_header  # noqa: E402
 
-BEGIN, END = "<!-- table: classifier -->", "<!-- end of table -->"
-TRAIN = "import sys; from repl.cli import main; sys.argv[0] = 'celloquy'; main()"
 SIZES = "--layers 1 --hidden 64 --dropout 0.3 --tokens word:20000 --lowercase --max-tokens 150 --batch 64 --lr 3e-3"
 
 
-def train(choice: tuple[str, bool, bool], options: argparse.Namespace, out: Path) -> tuple[float, float, float]:
+def trained(choice: tuple[str, bool, bool], options: argparse.Namespace, out: Path) -> tuple[float, float, float]:
     """Train one classifier in a process of its own: accuracy, loss, and how often it read the reviews."""
     cell, both, vectors = choice
     name = f"{cell}-{int(both)}-{int(vectors)}"
-    arguments = ["train", str(options.reviews), "--task", "classify", "--name", name, "--cell", cell, "--out", str(out)]
-    arguments += [*SIZES.split(), "--minutes", str(options.minutes), "--seed", "1", "--threads", "1"]
-    arguments += ["--bidirectional"] if both else []
-    arguments += ["--vectors", str(options.vectors)] if vectors else ["--embed", "50"]
-    arguments += options.train_options
-    subprocess.run([sys.executable, "-c", TRAIN, *arguments], cwd=ROOT, check=True, capture_output=True)
-    header = read_header(out / f"{name}.{cell}.safetensors")
-    log = out / f"{name}.{cell}.run" / "log.jsonl"
-    done = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()][-1]
+    given = ["--task", "classify", *SIZES.split(), "--minutes", str(options.minutes), "--seed", "1", "--threads", "1"]
+    given += ["--bidirectional"] if both else []
+    given += ["--vectors", str(options.vectors)] if vectors else ["--embed", "50"]
+    path = train(options.reviews, name, cell, out, [*given, *options.train_options])
+    header, (done,) = read_header(path), events(path, "done")
     epochs = done["tokens"] / header.split["train_tokens"]
     print(f"{name}: {header.figures['val_accuracy']:.4f}", file=sys.stderr, flush=True)
     return header.figures["val_accuracy"], header.figures["val_loss"], epochs
@@ -52,15 +46,6 @@ def table(rows: dict[tuple[str, bool, bool], tuple[float, float, float]], minute
         how = f"{2 if both else 1} | {'GloVe' if vectors else 'none'}"
         lines.append(f"| `{cell}` | {how} | {accuracy:.3f} | {loss:.3f} | {epochs:.1f} |")
     return "\n".join(lines)
-
-
-def write(page: Path, text: str) -> None:
-    """Put the table between its marks in a page."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{page} has no place for the table: {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -77,11 +62,11 @@ def main() -> None:
     options.reviews, options.vectors = options.reviews.resolve(), options.vectors.resolve()
     choices = list(itertools.product(options.cells.split(","), (False, True), (False, True)))
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.side_by_side) as pool:
-        rows = pool.map(lambda choice: train(choice, options, Path(folder)), choices)
+        rows = pool.map(lambda choice: trained(choice, options, Path(folder)), choices)
         text = table(dict(zip(choices, rows, strict=True)), options.minutes)
     print(text)
     if options.write:
-        write(options.write, text)
+        put(options.write, "classifier", text)
 
 
 if __name__ == "__main__":
