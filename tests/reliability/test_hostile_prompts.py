@@ -100,7 +100,7 @@ def test_standard_input_of_any_bytes(nursery: Nursery, speaker: Path, ledger: Le
 
 # ---------------------------------------------------------------------- sampling
 
-OPTIONS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "typical", "mirostat", "seed", "greedy")
+OPTIONS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "typical_p", "mirostat", "seed", "greedy")
 NUMBERS = (0, -0.0, 1e-320, 1e-12, 0.5, 1, 1.0, 2, 7, 1e6, 1e308, -1, -1e-9, 2**31, 2**63, 2**64, math.inf, -math.inf)
 ODD: tuple[Any, ...] = (*NUMBERS, math.nan, True, False, None, "", "a", "0.5", "nan", "1e999", [], {}, b"1", 1j)
 
@@ -132,10 +132,8 @@ def test_every_combination_of_options_gives_a_distribution_or_a_usage_error(
     ledger: Ledger, values: dict[str, Any], logits: list[float], history: list[int], u: float
 ) -> None:
     with ledger.attempt(SAMPLING):
-        options = sampling_options_now()
-        known = {option.key for option in options}
         try:
-            checked = options.validate({key: value for key, value in values.items() if key in known})
+            checked = sampling_options_now().validate(values)
         except UsageError as error:
             assert str(error).isprintable()  # noqa: PT017
             return
@@ -161,9 +159,9 @@ def test_every_combination_of_options_gives_a_distribution_or_a_usage_error(
 def test_option_values_on_the_command_line(
     nursery: Nursery, speaker: Path, ledger: Ledger, option: str, value: str
 ) -> None:
+    if (option, value) == ("-n", "99999999999999999999"):
+        pytest.skip("it would be done")
     with ledger.attempt(SAMPLING):
-        if (option, value) == ("-n", "99999999999999999999"):
-            return  # it would be done
         small = () if option == "-n" else ("-n", "4")
         status, out, said = nursery.celloquy(
             speaker,
