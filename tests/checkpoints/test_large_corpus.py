@@ -152,7 +152,7 @@ def test_a_damaged_cache_is_made_anew_without_a_word(
     for path in caches() + caches(".json"):
         raw = bytearray(path.read_bytes())
         if damage == "flip":
-            raw[-3] ^= 1
+            raw[token_cache.HEADER if path.suffix == ".tokens" else -3] ^= 1  # the first token that is learned from
         elif damage == "header":
             raw[2] ^= 0x15
         path.write_bytes({"cut": raw[:-1], "empty": b""}.get(damage, raw))
@@ -195,7 +195,8 @@ def test_the_cache_is_bounded_and_the_oldest_go_first(book: Path, monkeypatch: p
         encoded(corpus, tokenizer, fraction)
         newest = max(caches(), key=lambda path: path.stat().st_mtime_ns)
         os.utime(newest, (number, number))
-    encoded(corpus, tokenizer, 0.1)  # used just now
+    encoded(corpus, tokenizer, 0.1)  # the oldest, used just now
+    used = max(caches(), key=lambda path: path.stat().st_mtime_ns)
     monkeypatch.setattr(token_cache, "LARGEST_CACHE", 2 * caches()[0].stat().st_size)
     left = token_cache.cache_folder() / ".left.tmp"
     left.write_bytes(b"of a run that was killed long ago")
@@ -203,10 +204,7 @@ def test_the_cache_is_bounded_and_the_oldest_go_first(book: Path, monkeypatch: p
     encoded(corpus, tokenizer, 0.4)
     assert len(caches()) == 3, "two, and the one that is needed now"
     assert not left.exists()
-    kept = {path: path.stat().st_mtime_ns for path in caches()}
-    encoded(corpus, tokenizer, 0.1)
-    assert {path: path.stat().st_mtime_ns for path in caches()} != kept, "the one that was used was kept"
-    assert len(caches()) == 3
+    assert used in caches(), "the one that was used was kept"
 
 
 @pytest.mark.slow

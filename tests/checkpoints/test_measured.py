@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,13 +32,21 @@ def _a_quiet_machine_with_both_precisions(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 
-def taking(seconds: dict[torch.dtype | None, float]) -> Any:
-    return lambda dtype: lambda: time.sleep(seconds[dtype])
+@pytest.fixture
+def taking(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``taking({dtype: seconds})``: trials that take so long by the only clock there is."""
+    now = [0.0]
+    monkeypatch.setattr(measured, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def trials(seconds: dict[torch.dtype | None, float]) -> Any:
+        return lambda dtype: lambda: now.__setitem__(0, now[0] + seconds[dtype])
+
+    return trials
 
 
-@pytest.mark.parametrize(("fp32", "expected"), [(0.001, "fp32"), (0.03, "bf16")])
-def test_the_faster_precision_is_taken_and_remembered(fp32: float, expected: str) -> None:
-    assert measured_precision(CPU, WORK, taking({torch.bfloat16: 0.01, None: fp32})) == expected
+@pytest.mark.parametrize(("fp32", "expected"), [(0.8, "fp32"), (0.95, "bf16"), (3.0, "bf16")])
+def test_the_clearly_faster_precision_is_taken_and_remembered(taking: Any, fp32: float, expected: str) -> None:
+    assert measured_precision(CPU, WORK, taking({torch.bfloat16: 1.0, None: fp32})) == expected
 
     def never(dtype: torch.dtype | None) -> Any:
         raise AssertionError("measured again")
@@ -48,7 +56,7 @@ def test_the_faster_precision_is_taken_and_remembered(fp32: float, expected: str
         measured_precision(CPU, work_of(LanguageModel(GRU(), ModelConfig(5, 8)), 4, 16), never)
 
 
-def test_without_bfloat16_there_is_nothing_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bfloat16_there_is_nothing_to_measure(taking: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured, "has_bf16", lambda _: False)
     assert measured_precision(CPU, WORK, taking({})) == "fp32"
 
