@@ -10,8 +10,12 @@ from pathlib import Path
 import click
 import pytest
 
+from cells.errors import CelloquyError
+from checkpoints.options import TRAIN_OPTIONS
+from checkpoints.train import plan
 from plugins.registry import set_default_registry
 from repl.cli import COMMANDS, cli
+from repl.click_options import given
 from repl.program import Program
 from repl.reference import command_pages
 from repl.reference_page import reference_page
@@ -71,7 +75,7 @@ def command_lines(page: Path) -> Iterator[list[str]]:
 
 
 def parse(words: list[str]) -> None:
-    """Read a command line as the program would, and do nothing; a usage error is raised."""
+    """Read a command line as the program would, and do nothing; raises what is wrong with it."""
     program = Program()
     with cli.make_context("celloquy", [*words] or ["repl"], obj=program, resilient_parsing=True) as root:
         command: click.Command = cli
@@ -85,18 +89,21 @@ def parse(words: list[str]) -> None:
             command, rest = below, rest[1:]
         if "--help" in rest or "--version" in rest or isinstance(command, click.Group):
             return
-        command.make_context(command.name, rest, parent=context)
+        parsed = command.make_context(command.name, rest, parent=context)
+    if command.name == "train":
+        assert plan({"name": "x", **given(TRAIN_OPTIONS, parsed.params)})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_every_command_of_the_page_parses(page: Path) -> None:
+def test_every_command_of_the_page_parses(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     for words in command_lines(page):
         if "--plugin" in words:  # its options are its own
             continue
         try:
             parse(words)
-        except click.ClickException as error:
-            pytest.fail(f"celloquy {shlex.join(words)}: {error.format_message()}")
+        except (click.ClickException, CelloquyError) as error:
+            pytest.fail(f"celloquy {shlex.join(words)}: {error}")
 
 
 def test_the_pages_show_commands_at_all() -> None:

@@ -1,11 +1,10 @@
-"""docs/reproductions.md and docs/training.md: their commands parse, and what prints their tables runs, shrunk."""
+"""docs/reproductions.md and docs/training.md: what prints their tables runs, shrunk."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import io
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +15,11 @@ import pytest
 import torch
 
 from checkpoints.options import TRAIN_OPTIONS
-from checkpoints.train import plan
-from repl.cli import COMMANDS, cli
-from repl.click_options import given
+from repl.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "tests" / "benchmarks"
-PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("reproductions.md", "training.md")}
-COMMAND = re.compile(r"^(?:torchrun .*--module )?(celloquy .*)$", re.MULTILINE)
-COMMAND_LINES = [line for page in PAGES.values() for line in COMMAND.findall(page)]
+TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 VERSE = "The quality of mercy is not strained,\nIt droppeth as the gentle rain from heaven\n" * 6
 VERSE += "".join(f"{first}{second}{third}\n" for first in "bdfk" for second in "aeiou" for third in "lmnr")
 
@@ -55,23 +50,6 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return load
 
 
-@pytest.mark.parametrize("line", COMMAND_LINES)
-def test_every_command_of_the_pages_parses(line: str) -> None:
-    name, *words = shlex.split(line, comments=True)[1:]
-    assert name in COMMANDS
-    top = cli.make_context("celloquy", [name, "--help"], resilient_parsing=True)
-    command = cli.get_command(top, name)
-    assert command is not None
-    context = command.make_context(name, words, parent=top)
-    if name == "train":
-        assert plan({"name": "x", **given(TRAIN_OPTIONS, context.params)})
-
-
-def test_the_pages_show_commands() -> None:
-    assert len(COMMAND_LINES) >= 5
-    assert any("--recipe tinyshakespeare" in line for line in COMMAND_LINES)
-
-
 def test_every_option_of_regularisation_is_on_the_page() -> None:
     for name in [
         "dropout-kind",
@@ -81,7 +59,7 @@ def test_every_option_of_regularisation_is_on_the_page() -> None:
         "temporal-penalty",
         "ema",
     ]:
-        assert f"`--{name} " in PAGES["training.md"]
+        assert f"`--{name} " in TRAINING
 
 
 @pytest.mark.parametrize("part", ["perplexity", "names", "cells", "temperature"])

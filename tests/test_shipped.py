@@ -61,15 +61,6 @@ def test_the_plays_were_learned_well_and_from_the_same_text() -> None:
     assert min(losses) < 1.45
     assert max(losses) < 1.70
     assert len({one.corpus["fingerprint"] for one in headers}) == 1
-    assert all(len(one.corpus["files"]) == 42 and one.split["val_fraction"] == 0.1 for one in headers)
-    assert all(one.figures["step"] > 0 for one in headers)
-
-
-def test_the_readme_gives_the_files_own_figures() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for path in SHIPPED.glob("*.safetensors"):
-        name = path.name.removesuffix(".safetensors")
-        assert re.search(rf"`{re.escape(name)}` \|[^|]*\| {header(name).figures['val_loss']:.3f} \|", readme), name
 
 
 @pytest.mark.parametrize("cell", PLAYS)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from checkpoints.progress import Reporter
 from checkpoints.train import train
@@ -35,11 +34,8 @@ Events = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_a_home_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    torch.set_num_threads(1)
-    monkeypatch.setenv("CELLOQUY_HOME", str(tmp_path_factory.mktemp("home")))
+def _one_thread_and_a_home_of_its_own(one_thread_and_a_home: None) -> None:
+    """For every test here."""
 
 
 @pytest.fixture
@@ -47,12 +43,6 @@ def corpus(tmp_path: Path) -> Path:
     path = tmp_path / "verse.txt"
     path.write_text(TEXT, encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def messages() -> io.StringIO:
-    """What the runs of a test say."""
-    return io.StringIO()
 
 
 @pytest.fixture

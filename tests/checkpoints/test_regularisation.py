@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Callable
@@ -20,7 +19,6 @@ from checkpoints.files import load_tensors
 from checkpoints.header import read_header
 from checkpoints.interrupt import Interrupted
 from checkpoints.loading import load_checkpoint
-from checkpoints.progress import Reporter
 from checkpoints.resume import FILE
 
 Train = Callable[..., Path]
@@ -37,33 +35,18 @@ ALL: dict[str, Any] = {
 }
 
 
-class Interruption(Reporter):
-    """Stops a run, as Ctrl-C would, when the log reaches a step."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(io.StringIO())
-        self.step = step
-
-    def train(self, record: dict[str, Any], fraction: float, left: float | None) -> None:
-        if record["step"] == self.step:
-            import os
-            import signal
-
-            os.kill(os.getpid(), signal.SIGINT)
-
-
 def resume_tensors(path: Path) -> dict[str, torch.Tensor]:
     return load_tensors(path.with_name(path.name.replace("safetensors", "run")) / FILE)
 
 
 @pytest.mark.parametrize(("cell", "sampling"), [("lstm", "sequential"), ("gru", "random"), ("mingru", "sequential")])
 def test_with_everything_at_once_a_resumed_run_ends_with_the_same_bits(
-    small_train: Train, cell: str, sampling: str
+    small_train: Train, cell: str, sampling: str, stopper: Any
 ) -> None:
     options = {**ALL, "cell": cell, "sampling": sampling}
     whole = small_train(name="whole", **options)
     with pytest.raises(Interrupted):
-        small_train(name="parts", **options, reporter=Interruption(30))
+        small_train(name="parts", **options, reporter=stopper(30))
     parts = small_train(name="parts", **options, resume=True)
     for one, other in ((load_tensors(whole), load_tensors(parts)), (resume_tensors(whole), resume_tensors(parts))):
         assert one.keys() == other.keys()
@@ -126,8 +109,8 @@ def test_the_average_is_what_is_evaluated_and_saved(small_train: Train, corpus: 
     assert figures["nats_per_token"] == pytest.approx(min(e["val_loss"] for e in events(path, "eval")), abs=1e-6)
 
 
-def test_an_average_can_begin_when_a_run_is_resumed(small_train: Train) -> None:
+def test_an_average_can_begin_when_a_run_is_resumed(small_train: Train, stopper: Any) -> None:
     with pytest.raises(Interrupted):
-        small_train(reporter=Interruption(30))
+        small_train(reporter=stopper(30))
     path = small_train(resume=True, ema=0.9)
     assert json.dumps(read_header(path).recipe["ema"]) == "0.9"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -34,18 +33,6 @@ CLOCKED = ("seconds", "tokens_per_second")
 """What differs between two runs of the same kind."""
 
 
-class Stopper(Reporter):
-    """Sends this process a signal when the log reaches a step."""
-
-    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
-        super().__init__(io.StringIO())
-        self.step, self.number = step, number
-
-    def train(self, record: dict[str, Any], fraction: float, left: float | None) -> None:
-        if record["step"] == self.step:
-            os.kill(os.getpid(), self.number)
-
-
 def unclocked(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in record.items() if key not in CLOCKED} for record in records]
 
@@ -70,19 +57,23 @@ def assert_same_run(one: Path, other: Path, events: Events) -> None:
         {"precision": "bf16", "store": "bf16", "layers": 2, "cell": "rnn"},
     ],
 )
-def test_a_resumed_run_ends_with_the_same_bits(small_train: Train, events: Events, options: dict[str, Any]) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(
+    small_train: Train, events: Events, options: dict[str, Any], stopper: Any
+) -> None:
     whole = small_train(name="whole", **options)
     for step in (20, 50):
         with pytest.raises(Interrupted):
-            small_train(name="parts", **options, reporter=Stopper(step), resume=step > 20)
+            small_train(name="parts", **options, reporter=stopper(step), resume=step > 20)
     parts = small_train(name="parts", **options, resume=True)
     assert_same_run(whole, parts, events)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_how_to_go_on(small_train: Train, corpus: Path, number: int, status: int) -> None:
+def test_a_signal_saves_and_says_how_to_go_on(
+    small_train: Train, corpus: Path, number: int, status: int, stopper: Any
+) -> None:
     with pytest.raises(Interrupted) as caught:
-        small_train(reporter=Stopper(30, number))
+        small_train(reporter=stopper(30, number))
     assert caught.value.exit_status == status
     assert f"celloquy train {corpus} --name tiny --out" in str(caught.value)
     assert str(caught.value).endswith("--resume")
@@ -90,23 +81,25 @@ def test_a_signal_saves_and_says_how_to_go_on(small_train: Train, corpus: Path, 
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_stopped_before_its_first_validation_leaves_a_checkpoint(small_train: Train, tmp_path: Path) -> None:
+def test_a_run_stopped_before_its_first_validation_leaves_a_checkpoint(
+    small_train: Train, tmp_path: Path, stopper: Any
+) -> None:
     with pytest.raises(Interrupted):
-        small_train(reporter=Stopper(10))
+        small_train(reporter=stopper(10))
     header = read_header(tmp_path / "checkpoints" / "tiny.lstm.safetensors")
     assert header.figures["step"] == 10
     assert header.figures["val_loss"] > 0
 
 
-def test_the_handlers_of_the_caller_come_back(small_train: Train) -> None:
+def test_the_handlers_of_the_caller_come_back(small_train: Train, stopper: Any) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted):
-        small_train(reporter=Stopper(10))
+        small_train(reporter=stopper(10))
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_a_second_ctrl_c_leaves_at_once(small_train: Train) -> None:
-    class Impatient(Stopper):
+def test_a_second_ctrl_c_leaves_at_once(small_train: Train, stopper: Any) -> None:
+    class Impatient(stopper):
         def train(self, record: dict[str, Any], fraction: float, left: float | None) -> None:
             super().train(record, fraction, left)
             super().train(record, fraction, left)
@@ -115,9 +108,9 @@ def test_a_second_ctrl_c_leaves_at_once(small_train: Train) -> None:
         small_train(reporter=Impatient(20))
 
 
-def test_the_resume_state_is_no_pickle_and_saved_at_the_start(small_train: Train, tmp_path: Path) -> None:
+def test_the_resume_state_is_no_pickle_and_saved_at_the_start(small_train: Train, tmp_path: Path, stopper: Any) -> None:
     with pytest.raises(Interrupted):
-        small_train(reporter=Stopper(10))
+        small_train(reporter=stopper(10))
     file = tmp_path / "checkpoints" / "tiny.lstm.run" / FILE
     raw = file.read_bytes()
     table = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
@@ -140,8 +133,10 @@ def test_a_finished_run_is_left_alone(small_train: Train, messages: io.StringIO)
     assert "is finished" in messages.getvalue()
 
 
-def test_a_family_goes_on_with_the_cell_that_was_stopped(small_train: Train, tmp_path: Path, events: Events) -> None:
-    class SecondCell(Stopper):
+def test_a_family_goes_on_with_the_cell_that_was_stopped(
+    small_train: Train, tmp_path: Path, events: Events, stopper: Any
+) -> None:
+    class SecondCell(stopper):
         def start(self, name: str, description: str) -> None:
             self.step = 30 if name == "tiny.gru" else 0
 
@@ -156,28 +151,30 @@ def test_a_family_goes_on_with_the_cell_that_was_stopped(small_train: Train, tmp
         assert done["step"] == 60
 
 
-def test_options_of_the_first_call_need_not_be_repeated(corpus: Path, tmp_path: Path, small_train: Train) -> None:
+def test_options_of_the_first_call_need_not_be_repeated(
+    corpus: Path, tmp_path: Path, small_train: Train, stopper: Any
+) -> None:
     from checkpoints.header import read_header
     from checkpoints.train import train
 
     with pytest.raises(Interrupted):
-        small_train(reporter=Stopper(30))
+        small_train(reporter=stopper(30))
     (path,) = train(corpus, name="tiny", out=tmp_path / "checkpoints", resume=True, reporter=Reporter(io.StringIO()))
     assert read_header(path).figures["step"] == 60
     assert read_header(path).model["hidden_size"] == 12
 
 
 @pytest.mark.parametrize("change", [{"hidden": 13}, {"seed": 5}, {"batch": 2}, {"norm": "layer"}])
-def test_what_a_run_is_made_of_cannot_change(small_train: Train, change: dict[str, Any]) -> None:
+def test_what_a_run_is_made_of_cannot_change(small_train: Train, change: dict[str, Any], stopper: Any) -> None:
     with pytest.raises(Interrupted):
-        small_train(reporter=Stopper(30))
+        small_train(reporter=stopper(30))
     with pytest.raises(UsageError, match="cannot change when a run is resumed"):
         small_train(resume=True, **change)
 
 
-def test_a_changed_corpus_is_refused(small_train: Train, corpus: Path) -> None:
+def test_a_changed_corpus_is_refused(small_train: Train, corpus: Path, stopper: Any) -> None:
     with pytest.raises(Interrupted):
-        small_train(reporter=Stopper(30))
+        small_train(reporter=stopper(30))
     corpus.write_text(corpus.read_text() + "More.\n")
     with pytest.raises(CelloquyError, match="not the one"):
         small_train(resume=True)
@@ -191,9 +188,9 @@ def test_without_a_run_there_is_nothing_to_resume(small_train: Train) -> None:
 @pytest.mark.parametrize(
     "damage", [lambda raw: raw[:-9], lambda raw: b"", lambda raw: raw.replace(b"best_step", b"x" * 9)]
 )
-def test_a_damaged_resume_state_is_one_line(small_train: Train, tmp_path: Path, damage: Any) -> None:
+def test_a_damaged_resume_state_is_one_line(small_train: Train, tmp_path: Path, damage: Any, stopper: Any) -> None:
     with pytest.raises(Interrupted):
-        small_train(reporter=Stopper(30))
+        small_train(reporter=stopper(30))
     for name in (FILE, BEFORE):
         file = tmp_path / "checkpoints" / "tiny.lstm.run" / name
         file.write_bytes(damage(file.read_bytes()))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from checkpoints.progress import Reporter
@@ -42,17 +41,8 @@ def write_csv(path: Path, rows: Sequence[tuple[str, str]], columns: tuple[str, s
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_a_home_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    torch.set_num_threads(1)
-    monkeypatch.setenv("CELLOQUY_HOME", str(tmp_path_factory.mktemp("home")))
-
-
-@pytest.fixture
-def messages() -> io.StringIO:
-    """What the runs of a test say."""
-    return io.StringIO()
+def _one_thread_and_a_home_of_its_own(one_thread_and_a_home: None) -> None:
+    """For every test here."""
 
 
 @pytest.fixture

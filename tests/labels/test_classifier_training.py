@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from checkpoints.header import read_header
 from checkpoints.interrupt import Interrupted
 from checkpoints.labels.batches import EncodedTexts, TextBatches, encoded
 from checkpoints.loading import load_checkpoint
-from checkpoints.progress import Reporter
 from checkpoints.tokenizers import ByteTokenizer
 
 from .conftest import opinions, write_csv
@@ -49,11 +46,11 @@ def test_it_learns_and_says_how_well(classify_train: Train, messages: io.StringI
     "options", [{"bidirectional": True, "layers": 2, "dropout": 0.3, "cell": "lstm"}, {"cell": "mingru", "ema": 0.9}]
 )
 def test_a_stopped_and_resumed_run_ends_with_the_same_bits(
-    classify_train: Train, reviews: Path, options: dict[str, Any]
+    classify_train: Train, reviews: Path, options: dict[str, Any], stopper: Any
 ) -> None:
     whole = classify_train(name="whole", steps=40, eval_every=20, **options)
     with pytest.raises(Interrupted, match="--resume"):
-        classify_train(name="parts", steps=40, eval_every=20, reporter=Stopper(20), **options)
+        classify_train(name="parts", steps=40, eval_every=20, reporter=stopper(20), **options)
     given = {"task": None, "tokens": None, "eval_every": None, "batch": None, "lr": None, "hidden": None}
     parts = classify_train(
         name="parts", steps=40, resume=True, **{**dict.fromkeys(options), **given, "cell": options["cell"]}
@@ -61,18 +58,6 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bits(
     one, other = load_tensors(whole), load_tensors(parts)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-class Stopper(Reporter):
-    """Sends this process Ctrl-C when the log reaches a step."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(io.StringIO())
-        self.step = step
-
-    def train(self, record: dict[str, Any], fraction: float, left: float | None) -> None:
-        if record["step"] == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_word_vectors_are_where_the_embedding_begins(

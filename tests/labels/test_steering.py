@@ -140,11 +140,9 @@ def test_the_header_says_what_labels_there_are(steered: Path) -> None:
     assert header.figures["val_loss"] < 1
 
 
-def test_a_stopped_and_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_stopped_and_resumed_run_ends_with_the_same_bits(tmp_path: Path, stopper: Any) -> None:
     from checkpoints.files import load_tensors
     from checkpoints.interrupt import Interrupted
-
-    from .test_classifier_training import Stopper
 
     rows = [(f"{kind} {number}", kind) for number in range(30) for kind in ("left", "right")]
     path = write_csv(tmp_path / "a.csv", rows, ("words", "side"))
@@ -153,7 +151,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> No
     silent = Reporter(io.StringIO())
     whole = train(path, name="whole", **columns, **options, reporter=silent)[0]
     with pytest.raises(Interrupted):
-        train(path, name="parts", **columns, **options, reporter=Stopper(10))
+        train(path, name="parts", **columns, **options, reporter=stopper(10))
     parts = train(path, name="parts", cell="rnn", out=tmp_path, resume=True, reporter=silent)[0]
     one, other = load_tensors(whole), load_tensors(parts)
     assert all(torch.equal(one[name], other[name]) for name in one)
