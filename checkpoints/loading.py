@@ -67,6 +67,7 @@ def load_checkpoint(
         kernels = the_registry(registry).kernel_finder()
         check_shapes(header, config.num_layers, lambda: LanguageModel(made, config, kernels=None))
         model = LanguageModel(made, config, kernels=kernels)
+        model.notice = the_registry(registry).notice
     except CelloquyError as error:
         raise CelloquyError(f"{path}: {plain(str(error))}") from error
     fill(model, load_tensors(path), path)

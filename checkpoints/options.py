@@ -226,7 +226,7 @@ TRAIN_OPTIONS = OptionSet(
             "recipe",
             str,
             None,
-            "Option values: a file, or the name of one that ships; the command line wins.",
+            "Option values: a file, one that ships by name, or auto (for corpus and time); the command line wins.",
             metavar="FILE.toml",
         ),
         Option("sample-every", int, 0, "Steps between sample texts, 0 for none.", minimum=0),

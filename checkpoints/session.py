@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from cells.kernels import fused_kernel
 from cells.layer import KernelFinder
 from cells.memory import keep_freed_memory
 from cells.model import LanguageModel, ModelConfig
+from checkpoints.auto_recipe import AUTO
 from checkpoints.batches import BatchSize, SequentialBatches, fitting_batch
 from checkpoints.corpus import Corpus
 from checkpoints.device import choose_device, choose_precision
@@ -32,7 +34,7 @@ from checkpoints.large_corpus import LargeCorpus, open_corpus
 from checkpoints.loading import Loaded, load_checkpoint
 from checkpoints.machine import choose_machine
 from checkpoints.measured import work_of
-from checkpoints.options import TrainOptions, cell_options
+from checkpoints.options import BUDGETS, TrainOptions, cell_options
 from checkpoints.parallel import Ranks, joined_ranks
 from checkpoints.places import places, run_lock
 from checkpoints.progress import Reporter, Silence
@@ -42,9 +44,10 @@ from checkpoints.run_parts import Machine, Parts
 from checkpoints.runlog import NoLog, RunLog
 from checkpoints.schedule import Budget
 from checkpoints.shown import shown
+from checkpoints.speed import auto_values, facts_of
 from checkpoints.start import start_from, widened_tokenizer
 from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
-from checkpoints.train import options_from, require_corpus, resumed_options, same_budget
+from checkpoints.train import options_from, require_corpus, resumed_options, same_budget, sizes_of
 from checkpoints.trainer import Trainer
 from checkpoints.trial import gradient_trial
 from checkpoints.validation import CheckpointWriter, Validation
@@ -66,6 +69,7 @@ class CellRun:
     folder: Path
     resume: Resume | None
     start: Loaded | None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -155,12 +159,13 @@ class TrainingSession:
         if options.start_from is not None and resume is None:
             start = load_checkpoint(options.start_from, options.cell, self.registry)
             options = options_from(options, values, start.header)
-        given = start.header.cell["options"] if start else {}
-        cell = self.registry.create_cell(options.cell, {**given, **cell_options(options.cell_option)})
+        given = {**values, **(sizes_of(start.header) if start else {})}
+        asked = start.header.cell["options"] if start else {}
+        cell = self.registry.create_cell(options.cell, {**asked, **cell_options(options.cell_option)})
         fills(options.init)
         choose_precision(options.precision, choose_device(options.device))
         self._check_sizes(options)
-        return CellRun(options, cell, path, folder, resume, start)
+        return CellRun(options, cell, path, folder, resume, start, given)
 
     def _check_sizes(self, options: TrainOptions) -> None:
         """UsageError if no model can have these sizes, whatever the vocabulary."""
@@ -227,15 +232,28 @@ class TrainingSession:
         with self.ranks.together():
             self.ranks.from_first(lambda: bool(self._text(run)))  # the others find a large corpus encoded already
             text = self._text(run)
+            device = choose_device(run.options.device)
+            if device.type == "cpu":
+                keep_freed_memory()
+            run = self._with_recipe(run, text, device)
             size = self._size(run.options, text)
-        device = choose_device(run.options.device)
-        if device.type == "cpu":
-            keep_freed_memory()
         with torch.random.fork_rng(enabled=True):
             model = self._model(run, text, device)
             machine = self._machine(run, model, size, device)
             model.compute_dtype = torch.bfloat16 if machine.precision == "bf16" else None
             self._fit(run, text, model.train(), size, machine)
+
+    def _with_recipe(self, run: CellRun, text: Text, device: torch.device) -> CellRun:
+        """The run with the values that ``--recipe auto`` chooses; a resumed one keeps those that it began with."""
+        if run.options.recipe != AUTO or run.resume is not None:
+            return run
+        facts = facts_of(run.cell, len(text.train), text.tokenizer.vocabulary_size)
+        kernels = self._kernels(run, device)
+        values = self.ranks.from_first(
+            lambda: auto_values(run, facts, device, kernels, self.ranks.count, self.reporter.note)
+        )
+        without = dict.fromkeys(BUDGETS) if BUDGETS & values.keys() else {}
+        return dataclasses.replace(run, options=dataclasses.replace(run.options, **{**without, **values}))
 
     def _size(self, options: TrainOptions, text: Text) -> BatchSize:
         return fitting_batch(len(text.train), options.batch, options.bptt, self.ranks.count)

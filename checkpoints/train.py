@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cells.errors import CelloquyError, UsageError
+from checkpoints.auto_recipe import AUTO
 from checkpoints.launch import prefix, spoken_once
 from checkpoints.options import BUDGETS, TRAIN_OPTIONS, TrainOptions
 from checkpoints.recipe import Recipe, overlay, read_recipe
@@ -83,7 +84,8 @@ def _plain(value: Any) -> Any:
 
 def plan(given: dict[str, Any]) -> list[dict[str, Any]]:
     """The option values of each cell's run, by key: what was given over its recipe's. Checked, not yet completed."""
-    recipe = read_recipe(given["recipe"]) if given.get("recipe") is not None else Recipe()
+    named = given.get("recipe")
+    recipe = read_recipe(named) if named not in (None, AUTO) else Recipe()
     cells = given.get("cell") or recipe.common.get("cell") or ",".join(recipe.by_cell) or TRAIN_OPTIONS["cell"].default
     names = [name.strip() for name in cells.split(",")]
     if len(set(names)) != len(names) or not all(names):
@@ -91,7 +93,8 @@ def plan(given: dict[str, Any]) -> list[dict[str, Any]]:
     runs = []
     for name in names:
         values = overlay(recipe.common, recipe.by_cell.get(name, {}), given, {"cell": name})
-        TrainOptions.from_values(values)
+        if TrainOptions.from_values(values).task == "classify" and named == AUTO:
+            raise UsageError("recipe auto chooses for models that write; give a classifier its options")
         runs.append(values)
     return runs
 
@@ -122,8 +125,17 @@ def options_from(options: TrainOptions, values: dict[str, Any], header: Header) 
 
     Raises UsageError for one that is given and differs.
     """
+    sizes = sizes_of(header)
+    for key, value in sizes.items():
+        if key in values and values[key] != value:
+            raise UsageError(f"{key} cannot be {values[key]}: the checkpoint to start from has {value}")
+    return dataclasses.replace(options, **sizes)
+
+
+def sizes_of(header: Header) -> dict[str, Any]:
+    """The options that say what a checkpoint's model and tokens are, by key."""
     model = header.model
-    sizes = {
+    return {
         "tokens": tokens_option(header.tokenizer),
         "normalize": header.tokenizer.get("normalize", "none"),
         "lowercase": header.tokenizer.get("lowercase", False),
@@ -134,10 +146,6 @@ def options_from(options: TrainOptions, values: dict[str, Any], header: Header) 
         "norm": model["norm"],
         "tie": model["tie"],
     }
-    for key, value in sizes.items():
-        if key in values and values[key] != value:
-            raise UsageError(f"{key} cannot be {values[key]}: the checkpoint to start from has {value}")
-    return dataclasses.replace(options, **sizes)
 
 
 def _command(paths: Sequence[str | os.PathLike[str]], given: dict[str, Any]) -> str:

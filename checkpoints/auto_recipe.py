@@ -1,0 +1,206 @@
+"""``--recipe auto``: sizes, regularisation and optimisation from the corpus, the budget and the machine's speed.
+
+Pure arithmetic: the same figures give the same choice. What is given on the command line stays as given, and the rest
+is chosen around it. The constants were fitted to short runs on texts of 100 KB to 6 MB (docs/training.md).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from checkpoints.options import BUDGETS, TRAIN_OPTIONS
+
+AUTO = "auto"
+"""What ``--recipe`` is given for it."""
+
+SIZES = (*((1, hidden) for hidden in range(64, 1025, 64)), *((2, hidden) for hidden in range(640, 2049, 128)))
+"""(layers, units) to choose from: multiples of 64, which decoding likes; a second layer before more than 1,024."""
+
+TEXT_FACTOR, TEXT_POWER = 126.0, 0.7
+"""Parameters that a text of N tokens bears, regularised: TEXT_FACTOR * N ** TEXT_POWER; 2 million for a megabyte."""
+
+READ_EACH = 5.0
+"""Tokens that are to be read for each parameter before a larger model is worth its slowness."""
+
+TRAINING_SHARE = 0.9
+"""The part of a budget of time that goes into steps; validation and saving take the rest."""
+
+BATCH, BPTT = 64, 128
+CARRIED = 4
+"""Pieces of ``bptt`` tokens that a row should have at least, so that there is a state to carry."""
+
+FEW_STEPS = 600
+"""Below so many steps a shorter ``bptt`` makes more of them."""
+
+MOST_DROPOUT = 0.5
+MOST_WARMUP = 200
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of training for a token: ``base`` for each layer, and ``each`` for every multiply-add of its products."""
+
+    base: float
+    each: float
+
+    def seconds(self, layers: int, multiplied: float) -> float:
+        """Seconds for one token in a model of so many layers and multiply-adds."""
+        return self.base * layers + self.each * multiplied
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the choice rests on: tokens to train on, the vocabulary's size, the cell's gates (those fed by the input,
+    and those fed by recurrent matrices, in all), and the machine's speed, which only a budget of time needs."""
+
+    tokens: int
+    vocabulary: int
+    gates: int
+    recurrent: int
+    speed: Speed | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Option values by key, with what was expected of them."""
+
+    values: dict[str, Any]
+    parameters: int
+    read: float
+    facts: Facts
+
+    @property
+    def told(self) -> str:
+        """What was chosen and why, in one line."""
+        what = ", ".join(f"{TRAIN_OPTIONS[key].name} {_shown(value)}" for key, value in self.values.items())
+        facts = self.facts
+        speed = "" if facts.speed is None else " at the speed measured here"
+        why = f"{facts.tokens:,} tokens of {facts.vocabulary:,} kinds, read {_shown(self.read / facts.tokens)} times{speed}"
+        return f"{what or 'nothing to choose'} ({why}; {_shown(self.parameters / facts.tokens)} parameters a token)"
+
+
+def needs_speed(given: Mapping[str, Any]) -> bool:
+    """Whether the choice depends on how fast this machine is: unless steps or epochs are given."""
+    return given.get("epochs") is None and given.get("steps") is None
+
+
+def choose(facts: Facts, given: Mapping[str, Any]) -> Chosen:
+    """Values for what ``given``, options by key, leaves open."""
+    budget = {key: given[key] for key in BUDGETS if given.get(key) is not None}
+    chosen: dict[str, Any] = {} if budget else {"minutes": _minutes(facts.tokens)}
+    budget = budget or chosen
+    embed = given.get("embed", 0 if given.get("tie") else _embedding(facts.vocabulary))
+    sizes = [
+        (layers, hidden)
+        for layers, hidden in SIZES
+        if given.get("layers", layers) == layers and given.get("hidden", hidden) == hidden
+    ] or [(given.get("layers", 1), given.get("hidden", 512))]
+
+    def parameters(size: tuple[int, int]) -> int:
+        return parameter_count(facts, *size, embed)
+
+    def readable(size: tuple[int, int]) -> float:
+        return _tokens_read(facts, budget, size, given)
+
+    fitting = [
+        size
+        for size in sizes
+        if parameters(size) <= text_limit(facts.tokens) and readable(size) >= READ_EACH * parameters(size)
+    ]
+    layers, hidden = max(fitting, key=parameters) if fitting else min(sizes, key=parameters)
+    count, read = parameters((layers, hidden)), readable((layers, hidden))
+    rows = min(BATCH, max(1, facts.tokens // (CARRIED * BPTT)))
+    batch = given.get("batch", 1 << (rows.bit_length() - 1))
+    bptt = given.get("bptt", BPTT if read >= FEW_STEPS * batch * BPTT else BPTT // 2)
+    steps = budget["steps"] if "steps" in budget else read / (batch * bptt)
+    values = {
+        "hidden": hidden,
+        "layers": layers,
+        "embed": min(embed, hidden),
+        "dropout": dropout(read / facts.tokens, count / facts.tokens),
+        "batch": batch,
+        "bptt": bptt,
+        "lr": _rate(facts, hidden, layers),
+        "warmup": min(MOST_WARMUP, int(steps / 50)),
+    }
+    return Chosen(chosen | {key: value for key, value in values.items() if key not in given}, count, read, facts)
+
+
+def parameter_count(facts: Facts, layers: int, hidden: int, embed: int) -> int:
+    """Parameters of a model, but for the cell's own vectors. ``embed`` 0 means ``hidden``."""
+    first = min(embed, hidden) or hidden
+    inner = facts.gates * hidden * (first + 1) + facts.recurrent * hidden * hidden
+    inner += (layers - 1) * (facts.gates * (hidden + 1) + facts.recurrent * hidden) * hidden
+    return inner + facts.vocabulary * (first + hidden + 1)
+
+
+def multiplied(facts: Facts, layers: int, hidden: int) -> int:
+    """Multiply-adds for one token; the first layer's input comes from a table."""
+    recurrent = layers * facts.recurrent + (layers - 1) * facts.gates
+    return (recurrent * hidden + facts.vocabulary) * hidden
+
+
+def text_limit(tokens: int) -> float:
+    """Parameters that a text of so many tokens bears."""
+    return TEXT_FACTOR * math.pow(tokens, TEXT_POWER)
+
+
+def dropout(readings: float, ratio: float) -> float:
+    """The share to drop: nothing for a text that is read once by a small model, more with every doubling of the
+    ``readings`` and of the ``ratio`` of parameters to tokens. In steps of 0.05."""
+    pressure = math.log2(max(readings, 1e-9) * math.sqrt(max(ratio, 1e-9)))
+    return round(20 * min(MOST_DROPOUT, max(0.0, 0.12 * pressure - 0.09))) / 20
+
+
+def _tokens_read(facts: Facts, budget: Mapping[str, Any], size: tuple[int, int], given: Mapping[str, Any]) -> float:
+    """Tokens that a model of this size reads within the budget."""
+    if "epochs" in budget:
+        return float(budget["epochs"] * facts.tokens)
+    if "steps" in budget:
+        return float(budget["steps"] * given.get("batch", BATCH) * given.get("bptt", BPTT))
+    if facts.speed is None:
+        raise ValueError("a budget of time needs the machine's speed")
+    layers, hidden = size
+    seconds = facts.speed.seconds(layers, multiplied(facts, layers, hidden))
+    return TRAINING_SHARE * 60 * float(budget["minutes"]) / seconds
+
+
+def _minutes(tokens: int) -> int:
+    """A budget where none is given: 5 minutes for a million tokens, twice as long for four times the text."""
+    return round(min(60.0, max(2.0, 5 * math.sqrt(tokens / 1e6))))
+
+
+def _embedding(vocabulary: int) -> int:
+    return 64 if vocabulary <= 512 else 128 if vocabulary <= 8192 else 256
+
+
+def _rate(facts: Facts, hidden: int, layers: int) -> float:
+    """The highest learning rate: lower for wide and deep models, and for a cell that no gate holds in check."""
+    rate = 3e-3 * math.sqrt(512 / hidden / layers) * (0.5 if facts.gates == 1 else 1.0)
+    return float(f"{min(8e-3, max(5e-4, rate)):.1e}")
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+LEFT_OUT = ("name", "out", "recipe", "resume", "verbose", "tensorboard", "allow_changed_corpus")
+"""Options that a recipe file does not repeat: where a run stands, and how it is watched."""
+
+
+def recipe_file_text(values: Mapping[str, Any], comment: str) -> str:
+    """Option values by key as a recipe file that ``--recipe FILE.toml`` reads."""
+    lines = [f"# {' '.join(comment.split())}"]
+    for key, value in values.items():
+        if key not in LEFT_OUT and value is not None:
+            lines.append(f"{TRAIN_OPTIONS[key].name} = {_toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it: as JSON, which alone may leave DEL as it is."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False).replace("\x7f", "\\u007f")
