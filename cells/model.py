@@ -149,6 +149,7 @@ class LanguageModel(nn.Module):
         if config.tie:
             self.readout.weight = self.embedding.weight
         self._compute_dtype: torch.dtype | None = None
+        self.notice: Callable[[str], None] = _to_nobody
 
     @property
     def compute_dtype(self) -> torch.dtype | None:
@@ -257,9 +258,17 @@ class LanguageModel(nn.Module):
 
     def decoder(self) -> Decoder:
         """A reader of one token after another with the present weights folded for speed; see ``cells.decoder``."""
+        if self.readout.bias.device.type == "cuda":
+            from cells.graphs import GraphedDecoder
+
+            return GraphedDecoder(self)
         from cells.decoder import Decoder
 
         return Decoder(self)
+
+
+def _to_nobody(message: str) -> None:
+    """Whoever runs a model may give it a ``notice`` that tells a person."""
 
 
 def _entering(table: Tensor, tokens: Tensor, layer: Layer, label: Tensor | None) -> Tensor:
