@@ -79,7 +79,8 @@ class Chosen:
         what = ", ".join(f"{TRAIN_OPTIONS[key].name} {_shown(value)}" for key, value in self.values.items())
         facts = self.facts
         speed = "" if facts.speed is None else " at the speed measured here"
-        why = f"{facts.tokens:,} tokens of {facts.vocabulary:,} kinds, read {_shown(self.read / facts.tokens)} times{speed}"
+        often = _shown(self.read / facts.tokens)
+        why = f"{facts.tokens:,} tokens of {facts.vocabulary:,} kinds, read {often} times{speed}"
         return f"{what or 'nothing to choose'} ({why}; {_shown(self.parameters / facts.tokens)} parameters a token)"
 
 
