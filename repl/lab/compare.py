@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cells.errors import CelloquyError, UsageError
-from checkpoints.header import read_header
+from checkpoints.header import CLASSIFY, read_header
 from checkpoints.interrupt import Interrupted
 from checkpoints.loading import load_checkpoint
 from checkpoints.options import BUDGETS
@@ -34,7 +34,7 @@ GRID = 60
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One validation: losses in nats a token."""
+    """One validation: losses in nats a token, or a text where labels are told."""
 
     step: int
     seconds: float
@@ -44,7 +44,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, as its log tells it."""
+    """One training run, as its log tells it; ``unit`` is what has a loss: a token, or a text where labels are told."""
 
     cell: str
     seed: int
@@ -52,6 +52,7 @@ class Run:
     tokens_per_second: float
     evaluations: list[Evaluation]
     sample: str
+    unit: str = "token"
 
     @property
     def best(self) -> float:
@@ -132,12 +133,14 @@ def read_run(path: Path, cell: str, seed: int, sample: int, registry: Registry) 
     if not evaluations:
         raise CelloquyError(f"{cell} was never validated: the corpus is too short for a validation part")
     speeds = [event["tokens_per_second"] for event in events if event["event"] == "train"]
+    header = read_header(path)
+    tells_labels = header.task == CLASSIFY
     text = ""
-    if sample:
+    if sample and not tells_labels:
         loaded = load_checkpoint(path, registry=registry)
         text = sample_text(loaded.model, loaded.tokenizer, "", seed, sample)
     speed = statistics.median(speeds) if speeds else done["tokens"] / max(done["seconds"], 1e-9)
-    return Run(cell, seed, read_header(path).parameters, speed, evaluations, text)
+    return Run(cell, seed, header.parameters, speed, evaluations, text, "text" if tells_labels else "token")
 
 
 def compare_picture(runs: Sequence[Run]) -> Picture:
@@ -168,7 +171,11 @@ def _chart(title: str, label: str, axis: str, by_cell: Mapping[str, Sequence[Run
     typical = statistics.median(value for one in series for value in one.y)
     limits = (lowest, min(highest, lowest + 6 * (typical - lowest))) if typical > lowest else None
     markers = len(by_cell) == sum(map(len, by_cell.values()))
-    return LineChart(title, label, "nats a token", series, y_limits=limits, markers=markers)
+    return LineChart(title, label, f"nats a {_unit(by_cell)}", series, y_limits=limits, markers=markers)
+
+
+def _unit(by_cell: Mapping[str, Sequence[Run]]) -> str:
+    return next(iter(by_cell.values()))[0].unit
 
 
 def _series(cell: str, group: Sequence[Run], axis: str) -> Series:
@@ -192,6 +199,6 @@ def _table(by_cell: Mapping[str, Sequence[Run]]) -> Table:
         speed = statistics.median(run.tokens_per_second for run in group)
         row = [cell, f"{group[0].parameters:,}", f"{speed:,.0f}", f"{mean:.4f}", f"{mean / np.log(2):.3f}"]
         rows.append(row + ([f"{max(losses) - min(losses):.4f}"] if len(group) > 1 else []))
-    header = ["cell", "parameters", "tokens/s", "best loss", "bits a token"]
+    header = ["cell", "parameters", "tokens/s", "best loss", f"bits a {_unit(by_cell)}"]
     several = any(len(group) > 1 for group in by_cell.values())
     return Table("", header + ["between seeds"] * several, rows)

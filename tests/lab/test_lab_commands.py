@@ -275,6 +275,20 @@ def test_cells_are_compared_by_steps_with_a_band_over_seeds(call, corpus, home):
     assert kept == [f"compare-{seed}.{cell}.safetensors" for seed in (1, 2) for cell in ("gru", "rnn")]
 
 
+def test_classifiers_are_compared_by_their_loss_on_a_text_and_write_none(call, tmp_path):
+    rows = [f"{'good' if number % 2 else 'bad'} play {number},{number % 2}" for number in range(80)]
+    (tmp_path / "reviews.csv").write_text("\n".join(["text,label", *rows]), "utf-8")
+    sizes = ("--hidden", 4, "--batch", 8, "--threads", "1", "--precision", "fp32")
+    code, out, err = call(
+        *("compare", tmp_path / "reviews.csv", "--task", "classify", "--cell", "rnn,gru", "--steps", 2, *sizes)
+    )
+    assert code == 0, err
+    assert "nats a text" in out
+    assert "bits a text" in out
+    assert [row.split()[0] for row in table_of(out, "cell")] == ["rnn", "gru"]
+    assert "writes" not in out
+
+
 def test_a_comparison_as_json_tells_of_equal_conditions(call, corpus):
     code, out, _ = call("compare", corpus, "--cell", "rnn,lstm", "--steps", 10, "--json", "--sample", 0, *QUICK)
     data = json.loads(out)
