@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from repl.bars import bar_rows
 from repl.compare_view import columns_as_rows
-from repl.drawing import picture_rows
 from repl.events import Break, Drawing, Event, Note, Shares, Table, Text
 from repl.heat import heat_style
 from repl.neuron import neuron_style
@@ -42,8 +41,7 @@ class Page:
             elif isinstance(event, Table):
                 finished += self.rows.flush() + self._table(event)
             elif isinstance(event, Drawing):
-                columns = self.rows.columns
-                finished += self.rows.flush() + picture_rows(event.draw(columns), columns, self.colour)
+                finished += self.rows.flush() + self._picture(event)
             elif isinstance(event, Shares):
                 finished += self.rows.flush() + bar_rows(event.shares, self.rows.columns, unicode=self.unicode)
         return finished
@@ -52,6 +50,11 @@ class Page:
         if text.given:
             return "class:given"
         return heat_style(self.heat, text, self.heat_bits) if text.shade is None else neuron_style(text.shade)
+
+    def _picture(self, drawing: Drawing) -> list[Row]:
+        from repl.drawing import picture_rows  # rich, which nothing else of the screen needs
+
+        return picture_rows(drawing.draw(self.rows.columns), self.rows.columns, self.colour)
 
     def _table(self, table: Table) -> list[Row]:
         head = wrap([("class:given", table.prompt)], self.rows.columns)

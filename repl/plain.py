@@ -13,7 +13,6 @@ from plugins.guard import one_line
 from repl.autosave import Autosave
 from repl.bars import bar_rows
 from repl.compare_view import columns_as_rows
-from repl.drawing import picture_rows
 from repl.events import Break, Drawing, Event, Note, Shares, Table, Text
 from repl.help_pages import CLASSIFIER_GREETING, GREETING, HOW_TO_LEAVE
 from repl.visible import visible
@@ -46,6 +45,8 @@ class PlainScreen:
             self._fresh()
             self._print(columns_as_rows(event.columns, COLUMNS))
         elif isinstance(event, Drawing):
+            from repl.drawing import picture_rows
+
             self._fresh()
             self._print(picture_rows(event.draw(COLUMNS), COLUMNS, colour=False))
         elif isinstance(event, Shares):

@@ -37,11 +37,6 @@ def command_pages(group: click.Group, program: Program) -> list[CommandPage]:
         return [page for name in group.list_commands(context) for page in _pages(group, context, (name,))]
 
 
-def find_command(group: click.Group, words: tuple[str, ...], program: Program) -> CommandPage | None:
-    """The page of one command, or None if there is none of this name."""
-    return next((page for page in command_pages(group, program) if page.words == words), None)
-
-
 def _pages(group: click.Group, parent: click.Context, words: tuple[str, ...]) -> Iterator[CommandPage]:
     command = group.get_command(parent, words[-1])
     if command is None:

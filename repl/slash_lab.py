@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cells.errors import CelloquyError, UsageError
@@ -112,8 +112,6 @@ class Record:
 
     def last(self, cells: int) -> Record:
         """The part of it that so many cells can hold, from its end."""
-        from dataclasses import replace
-
         from repl.lab.draw.marks import cells as width
         from repl.lab.draw.marks import mark
 
@@ -147,14 +145,13 @@ def _record(loaded: Loaded, tokens: list[int], layer: int | None, state: State |
 
 
 def _drawn(session: Session, layer: int | None, text: str) -> Drawing:
-    from repl.lab.reading import LONGEST
+    from repl.lab.reading import check_length
 
     loaded = _single(session)
     if text:
         session.tell_unknown(loaded.tokenizer.unknown_characters(text))
         tokens = loaded.tokenizer.encode(text)
-        if len(tokens) > LONGEST:
-            raise CelloquyError(f"the text has {len(tokens):,} tokens, and at most {LONGEST:,} can be shown")
+        check_length(tokens)
         record = _record(loaded, tokens, layer, None)
         return Drawing(lambda columns: record.picture())
     tokens, state = _recent(session)

@@ -40,5 +40,5 @@ def command(name: str, text: str | None, **parameters: Any) -> None:
 
     loaded = load_checkpoint(name, values["cell"], registry)
     with OneThread():
-        picture, data = step_lab(loaded, tokens_of(loaded, given_text(text), None), values)
+        picture, data = step_lab(loaded, tokens_of(loaded, given_text(text)), values)
     emit(picture, data, values)

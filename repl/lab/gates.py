@@ -16,7 +16,7 @@ from cells.rnn import RNN
 from cells.state import LayerState, State
 from checkpoints.loading import Loaded
 from repl.lab.draw.picture import HeatGroup, HeatMap, Picture, Scale
-from repl.lab.reading import chosen_layer, chosen_units, pieces_of
+from repl.lab.reading import check_length, chosen_layer, chosen_units, pieces_of
 from repl.lab.replay import replay
 from repl.lab.trace import trace_step
 
@@ -131,7 +131,8 @@ def _number(value: float) -> float | None:
 
 
 def gate_lab(loaded: Loaded, tokens: Tensor, values: Mapping[str, Any]) -> tuple[Picture, dict[str, Any]]:
-    """The picture and the numbers of ``celloquy gates``."""
+    """The picture and the numbers of ``celloquy gates``. CelloquyError if there are too many tokens to draw."""
+    check_length(tokens)
     record = record_gates(loaded, tokens, values["layer"])
     size = record.output.shape[1]
     units = chosen_units(values["unit"], size) if values["unit"] else record.most_varied(values["most"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sized
 
 import torch
 
@@ -11,13 +12,11 @@ from cells.state import State
 from checkpoints.loading import Loaded
 from checkpoints.tokenizers import Tokenizer
 from repl.streams import argument_text, is_terminal, read_input
+from repl.text_model import READ_AT_ONCE
 from repl.unknown import unknown_warning
 
 LONGEST = 4_000
 """Tokens of a text that can be drawn, a column each."""
-
-READ_AT_ONCE = 1024
-"""Tokens that are only read, not looked at, are read so many at a time: bounds the memory."""
 
 
 def given_text(text: str | None) -> str:
@@ -33,15 +32,18 @@ def given_text(text: str | None) -> str:
     return text
 
 
-def tokens_of(loaded: Loaded, text: str, longest: int | None = LONGEST) -> torch.Tensor:
-    """The text's tokens [T]; unknown characters are named on standard error. CelloquyError if there are too many."""
+def check_length(tokens: Sized) -> None:
+    """CelloquyError if there are too many to be drawn."""
+    if len(tokens) > LONGEST:
+        raise CelloquyError(f"the text has {len(tokens):,} tokens, and at most {LONGEST:,} can be shown")
+
+
+def tokens_of(loaded: Loaded, text: str) -> torch.Tensor:
+    """The text's tokens [T]; unknown characters are named on standard error."""
     unknown = loaded.tokenizer.unknown_characters(text)
     if unknown:
         print(unknown_warning(loaded.name, unknown), file=sys.stderr)
-    tokens = torch.tensor(loaded.tokenizer.encode(text))
-    if longest is not None and len(tokens) > longest:
-        raise CelloquyError(f"the text has {len(tokens):,} tokens, and at most {longest:,} can be shown")
-    return tokens
+    return torch.tensor(loaded.tokenizer.encode(text))
 
 
 def state_after(loaded: Loaded, tokens: torch.Tensor) -> State:
@@ -50,7 +52,7 @@ def state_after(loaded: Loaded, tokens: torch.Tensor) -> State:
     state = decoder.initial_state(1)
     for part in torch.split(tokens[:, None], READ_AT_ONCE):
         if len(part):
-            _, state = decoder.run(part, state)
+            state = decoder.read(part, state)
     return state
 
 
