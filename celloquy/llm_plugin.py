@@ -15,5 +15,5 @@ def register_models(register: Any) -> None:
     """A model for each family and each checkpoint that can be found by name."""
     from repl.llm_model import models
 
-    for model, aliases in models():
-        register(model, aliases=aliases)
+    for model in models():
+        register(model)

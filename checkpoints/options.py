@@ -51,13 +51,13 @@ LABELS = (
         "What to learn: to write text, or to tell the labels of texts (CSV, TSV or JSON Lines).",
         choices=("generate", "classify"),
     ),
-    Option("text-column", str, "text", "Column of a labelled corpus that holds the texts.", metavar="NAME"),
+    Option("text-column", str, "text", "Column of a labelled corpus that holds the texts.", metavar="COLUMN"),
     Option(
         "label-column",
         str,
         None,
         "Column that holds the labels; without --task classify they steer what the model writes.",
-        metavar="NAME",
+        metavar="COLUMN",
     ),
     Option("bidirectional", bool, False, "Classifier: read each text backwards as well."),
     Option(

@@ -17,6 +17,15 @@ KEYS = (
     ("Ctrl-D", "leave"),
 )
 
+FURTHER_KEYS = (
+    ("Ctrl-Up Ctrl-Down", "temperature, also while a line is typed"),
+    ("Ctrl-C", "stop, keep the text; else clear the line"),
+    ("Tab", "complete"),
+    ("Ctrl-L", "clear the screen"),
+    ("Ctrl-Z", "suspend, fg comes back"),
+)
+"""Those that ``/help`` has no room for."""
+
 GREETING = (
     "Type a line and Enter: the model goes on from it; an empty line just goes on.",
     "While it writes: Up/Down temperature, Left/Right cell, Space pause, Esc stop.",

@@ -27,8 +27,8 @@ OWN_OPTIONS = (
 )
 
 
-def models() -> Iterator[tuple[CelloquyModel, tuple[str, ...]]]:
-    """Each family (its best member) and each checkpoint, as a model with its aliases."""
+def models() -> Iterator[CelloquyModel]:
+    """Each family (its best member) and each checkpoint, as a model."""
     names: dict[str, None] = {}
     for entry in list_checkpoints([]):
         if read_header(entry.path).task != GENERATE:
@@ -36,7 +36,7 @@ def models() -> Iterator[tuple[CelloquyModel, tuple[str, ...]]]:
         names.setdefault(entry.family)
         names.setdefault(entry.name)
     for name in names:
-        yield CelloquyModel(name), ()
+        yield CelloquyModel(name)
 
 
 @cache

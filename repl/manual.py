@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from repl.help_pages import KEYS
 from repl.reference import CommandPage
 from repl.slash import Commands
 from repl.topics import Topic
@@ -32,8 +31,8 @@ def manual(
     for page in pages:
         lines += _command(page)
     lines.append(".SH IN THE REPL")
-    for usage, text in [*((command.usage, command.help) for command in commands), *KEYS]:
-        lines += [".TP", rf"\fB{escaped(usage)}\fR", escaped(text)]
+    for command in commands:
+        lines += [".TP", rf"\fB{escaped(command.usage)}\fR", escaped(command.help)]
     for topic in topics:
         lines += [f".SH {escaped(topic.title.upper())}", *_topic(topic)]
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ that the pattern names has its own bytes, and all others share states that only 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import deque
 from dataclasses import dataclass
@@ -49,15 +50,14 @@ class ByteAutomaton:
     accepts: NDArray[np.bool_]
 
 
+@functools.lru_cache(maxsize=2)
 def byte_automaton(pattern: str) -> ByteAutomaton:
     """The automaton of the texts that the whole pattern matches, as ``re.fullmatch`` with ``re.ASCII`` would.
 
     UsageError for a pattern that is none, or that asks for what no automaton has: a look to either side, or a
     reference to a group.
     """
-    fsm = _character_automaton(pattern)
-    builder = _Builder(fsm)
-    return builder.build()
+    return _Builder(_character_automaton(pattern)).build()
 
 
 def _character_automaton(pattern: str) -> FSM:
@@ -74,11 +74,9 @@ def _character_automaton(pattern: str) -> FSM:
     counts = [int(number) for found in _COUNT.findall(pattern) for number in found if number]
     if len(pattern) > LONGEST_PATTERN or any(count > MOST_REPEATS for count in counts):
         raise UsageError(f"{told} is too large: at most {LONGEST_PATTERN} characters and {MOST_REPEATS} repeats")
-    try:
-        import interegular
-        from interegular.patterns import InvalidSyntax, Unsupported
-    except ImportError:
-        raise UsageError("patterns need the package interegular: pip install interegular") from None
+    import interegular
+    from interegular.patterns import InvalidSyntax, Unsupported
+
     whole = pattern.removeprefix("^")
     if whole.endswith("$") and not whole.endswith("\\$"):
         whole = whole[:-1]  # the whole text is matched anyway

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cells.errors import UsageError
 from plugins.options import Option, OptionSet
-from repl.session_knobs import HEAT
+from repl.session_knobs import HEAT, OFF
 from repl.slash import Action, Command, Commands, number
 from repl.visible import one_line
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from repl.session import Session
 
 GROUP = "while it writes"
-OFF = "off"
 FIRST = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 """The options that the short help lists one by one; /set lists them all, plugins' included."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plugins.options import OptionSet
-from repl.help_pages import KEYS
+from repl.help_pages import FURTHER_KEYS, KEYS
 from repl.table import table
 
 
@@ -27,9 +27,11 @@ Names are looked up in ./checkpoints, then in $CELLOQUY_HOME/checkpoints (the pl
 set), then among the checkpoints that ship. celloquy list shows what there is."""
 
 ENVIRONMENT = """\
-  CELLOQUY_HOME          folder of the person's own checkpoints and of the REPL's history
+  CELLOQUY_HOME          folder of the person's own checkpoints, of what the REPL keeps, and of caches
   CELLOQUY_LOAD_PLUGINS  installed plugins to load, separated by commas; empty: none; not set: all
   CELLOQUY_DEBUG         1 shows the traceback of an error, as --debug does
+  CELLOQUY_REFLOW        1 or 0: the terminal does or does not break its rows anew when it gets narrower
+  CXX                    the C++ compiler of generate --compile
   NO_COLOR               any value: no colours
   TERM                   dumb: a plain REPL without a live screen"""
 
@@ -46,7 +48,10 @@ A checkpoint is one .safetensors file: tensors, and a JSON header with the cell,
 whole vocabulary, the corpus's fingerprint, the figures and the recipe. Reading one never runs anything that it names.
 
 Beside NAME.CELL.safetensors training keeps the folder NAME.CELL.run with log.jsonl, an object a line (train, eval,
-sample, done; losses in nats a token), and with what --resume needs."""
+sample, done; losses in nats a token), and with what --resume needs.
+
+Under $CELLOQUY_HOME the REPL keeps the lines typed in history.jsonl and the last conversations in sessions, for repl
+--continue; with --no-history neither."""
 
 
 def topics(sampling: OptionSet) -> list[Topic]:
@@ -54,7 +59,7 @@ def topics(sampling: OptionSet) -> list[Topic]:
     return [
         Topic("names", "Names of checkpoints", NAMES),
         Topic("sampling", "Sampling options", _sampling(sampling)),
-        Topic("keys", "Keys of the REPL", _indented([*KEYS])),
+        Topic("keys", "Keys of the REPL", _indented([*KEYS, *FURTHER_KEYS])),
         Topic("environment", "Environment variables", ENVIRONMENT),
         Topic("exit-status", "Exit statuses", STATUSES),
         Topic("files", "Files", FILES),

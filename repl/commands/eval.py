@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,11 @@ def _reading_options() -> tuple[Option, ...]:
 
 
 def _column_options() -> tuple[Option, ...]:
+    from checkpoints.labels.corpus import LABEL_COLUMN
     from checkpoints.options import TRAIN_OPTIONS
 
-    return (TRAIN_OPTIONS["text-column"], TRAIN_OPTIONS["label-column"])
+    said = "Column of a labelled corpus that holds the labels."
+    return (TRAIN_OPTIONS["text-column"], replace(TRAIN_OPTIONS["label-column"], help=said, default=LABEL_COLUMN))
 
 
 def _drawing_options() -> tuple[Option, ...]:
@@ -100,9 +103,7 @@ def command(
     columns = given(_column_options(), parameters)
     if file is not None and not overlap and (columns or read_header(path).task == CLASSIFY):
         reading = given(_reading_options(), parameters)
-        _score_labels(
-            path, file, {"text_column": "text", "label_column": "label", **columns, **reading}, registry, as_json
-        )
+        _score_labels(path, file, {**columns, **reading}, registry, as_json)
         return
     from checkpoints.corpus import read_corpus
     from checkpoints.loading import load_checkpoint

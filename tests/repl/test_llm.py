@@ -30,7 +30,7 @@ def model(home: Path) -> Iterator[Any]:
     from repl.llm_model import models, options_class
 
     options_class.cache_clear()
-    found = {one.model_id: one for one, _ in models()}
+    found = {one.model_id: one for one in models()}
     yield lambda name: found[f"celloquy/{name}"]
     options_class.cache_clear()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from terminal_kit.talk import Talk
 
-from repl.help_pages import KEYS, long_list
+from repl.help_pages import FURTHER_KEYS, KEYS, long_list
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "repl.md"
 
@@ -19,6 +19,6 @@ def test_the_list_of_commands_in_the_docs_is_that_of_the_program(here: Path) -> 
 
 def test_every_key_of_the_help_is_in_the_docs() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for key, _ in KEYS:
+    for key, _ in (*KEYS, *FURTHER_KEYS):
         for one in key.split():
             assert f"**{one}**" in page, one
