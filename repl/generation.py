@@ -6,12 +6,13 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
 from repl.batch import ROWS, Continuation, Job
 from repl.generator import Writer
+from repl.processes import cores, write_shared
 from repl.sampling_options import effective_temperature
 from repl.streams import is_terminal, shown, to_json
 from repl.unknown import unknown_warning
@@ -91,22 +92,21 @@ class Generation:
         drawn = self.best_of or self.samples
         jobs = (Job(prompt, sample) for prompt in prompts for sample in range(drawn))
         kept: list[Continuation] = []
+        processes = cores(self.writer)
         try:
-            while batch := list(itertools.islice(jobs, ROWS)):
+            while batch := list(itertools.islice(jobs, ROWS * processes)):
                 self._tell_unknown([job.prompt for job in batch])
-                made = self.writer.continuations(
-                    batch,
-                    self.length,
-                    stop=self.stops,
-                    seed=self.writer.seed,
-                    regex=self.regex,
-                    compile=self.compile,
-                )
+                made = write_shared(self._write, batch, self.length, processes)
                 progress.add(sum(job.sample == drawn - 1 for job in batch), sum(done.tokens for done in made))
                 yield from made if self.best_of is None else self._best(made, kept)
                 sys.stdout.flush()
         finally:
             progress.close()
+
+    def _write(self, jobs: Sequence[Job]) -> list[Continuation]:
+        return self.writer.continuations(
+            jobs, self.length, stop=self.stops, seed=self.writer.seed, regex=self.regex, compile=self.compile
+        )
 
     def _best(self, made: Iterable[Continuation], kept: list[Continuation]) -> Iterator[Continuation]:
         """The ``samples`` likeliest of each prompt's ``best_of``, once all of them are there; ``kept`` are the others.

@@ -123,6 +123,11 @@ class Writer:
         elif key == "label":
             self._label = checked_label(self._reading.model, self.settings, self._label)
 
+    @property
+    def registry(self) -> Registry:
+        """What is plugged in: where the samplers come from."""
+        return self._registry
+
     def _repr_html_(self) -> str:
         """The checkpoint's card: what a notebook shows."""
         return self.loaded._repr_html_()

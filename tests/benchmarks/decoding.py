@@ -4,13 +4,16 @@ Run it by name: ``python tests/benchmarks/decoding.py [--rounds N] [--hidden 512
 
 The baseline is one call of nn.RNN/LSTM/GRU for each character, softmax, multinomial and item(), in float32. The floor
 does the recurrent and the readout product of each step and nothing else. Ours is ``Writer.step``, text and surprise
-included, at temperature 0.8; ``compiled`` is ``Writer.generate(compile=True)``, with a C++ compiler; ``64 samples`` is
-``Writer.generate_batch``. All on one thread, turn by turn within each round; ratios are medians of the rounds' ratios.
+included, at temperature 0.8; ``compiled`` is ``Writer.generate(compile=True)``, with a C++ compiler. ``64 samples`` are
+``Writer.generate_batch``; ``64 shared`` are what ``celloquy generate --samples 64`` writes, with a process for each
+core. All else is on one thread, turn by turn within each round; ratios are medians of the rounds' ratios.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import statistics
 import tempfile
 import time
@@ -29,18 +32,20 @@ from checkpoints.files import save_safetensors
 from checkpoints.header import Header
 from checkpoints.loading import load_checkpoint, stored_tensors
 from checkpoints.tokenizers import CharTokenizer
+from repl.generation import Generation
 from repl.generator import Writer
 
 ALPHABET = "".join(chr(code) for code in range(32, 127))
 Run = Callable[[int], None]
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-SPEEDS = ("usual loop", "floor", "ours", "compiled", "64 samples")
+SPEEDS = ("usual loop", "floor", "ours", "compiled", "64 samples", "64 shared")
 RATIOS = {
     "ours to loop": (2, 0),
     "compiled to loop": (3, 0),
     "ours to floor": (2, 1),
     "compiled to floor": (3, 1),
     "64 to one": (4, 2),
+    "64 shared to one": (5, 2),
 }
 """What is divided by what, by their places in SPEEDS."""
 
@@ -100,8 +105,9 @@ def main() -> None:
     parser.add_argument("--cells", default="rnn,lstm,gru")
     parser.add_argument("--characters", type=int, default=2000)
     arguments = parser.parse_args()
+    cores = torch.get_num_threads()
     torch.set_num_threads(1)
-    print("one thread, one layer; thousands of characters a second")
+    print(f"one layer, {cores} cores; thousands of characters a second")
     print(
         f"| H | cell | {' | '.join(SPEEDS)} | {' | '.join(RATIOS)} |\n|---|---|{'---|' * (len(SPEEDS) + len(RATIOS))}"
     )
@@ -109,7 +115,7 @@ def main() -> None:
         for hidden in map(int, arguments.hidden.split(",")):
             for cell in arguments.cells.split(","):
                 writer = Writer(load_checkpoint(save(Path(folder), cell, hidden)), seed=1)
-                print(row(cell, hidden, writer, arguments.characters, arguments.rounds), flush=True)
+                print(row(cell, hidden, writer, arguments.characters, arguments.rounds, cores), flush=True)
 
 
 def save(folder: Path, cell: str, hidden: int) -> Path:
@@ -126,19 +132,25 @@ def save(folder: Path, cell: str, hidden: int) -> Path:
     return path
 
 
-def row(cell: str, hidden: int, writer: Writer, characters: int, rounds: int) -> str:
+def row(cell: str, hidden: int, writer: Writer, characters: int, rounds: int, cores: int) -> str:
     """One line of the table."""
 
     def batch(total: int) -> None:
         writer.generate_batch(["A"] * 64, total // 64)
 
+    def shared(total: int) -> None:
+        torch.set_num_threads(cores)
+        with contextlib.redirect_stdout(io.StringIO()):
+            Generation(writer, total // 64, samples=64).print_texts(["A"])
+        torch.set_num_threads(1)
+
     def compiled(total: int) -> None:
         writer.generate("A", total, compile=True)
 
-    runs = [baseline(cell.upper(), hidden), floor(GATES[cell], hidden), ours(writer), compiled, batch]
+    runs = [baseline(cell.upper(), hidden), floor(GATES[cell], hidden), ours(writer), compiled, batch, shared]
     for run in runs:
         run(200)
-    lengths = [characters, characters, characters, characters * 8, characters * 4]
+    lengths = [characters, characters, characters, characters * 8, characters * 4, characters * 8]
     rates = [[rate(run, length) for run, length in zip(runs, lengths, strict=True)] for _ in range(rounds)]
     speeds = [statistics.median(column) / 1e3 for column in zip(*rates, strict=True)]
     ratios = [statistics.median(one[above] / one[below] for one in rates) for above, below in RATIOS.values()]

@@ -14,6 +14,7 @@ from repl.batch import ROWS, Job
 from repl.generation import Generation
 from repl.generator import Writer
 from repl.line_scores import score_lines
+from repl.processes import cores
 
 Run = Callable[..., Any]
 
@@ -34,18 +35,18 @@ def test_every_line_of_a_prompt_file_is_a_prompt_and_results_are_in_order(celloq
 def test_prompts_are_taken_only_as_they_are_needed(
     write: Callable[..., Writer], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taken = 0
+    taken, at_once = 0, ROWS * cores(write(seed=1))
 
     def prompts() -> Iterator[str]:
         nonlocal taken
-        for _ in range(10 * ROWS):
+        for _ in range(4 * at_once):
             taken += 1
             yield "a"
 
     made = Generation(write(seed=1), 1)._continuations(prompts())
     next(made)
-    assert taken <= ROWS
-    assert sum(1 for _ in made) == 10 * ROWS - 1
+    assert taken <= at_once
+    assert sum(1 for _ in made) == 4 * at_once - 1
 
 
 def test_best_of_prints_the_likeliest_of_those_that_samples_draws(celloquy: Run) -> None:
