@@ -3,17 +3,19 @@
 Run it by name: ``python tests/benchmarks/training.py [--rounds N] [--threads N] [--hidden H] [--length T]``.
 
 The baseline is nn.Embedding, nn.RNN/LSTM/GRU, nn.Linear, cross-entropy, clipping and Adam in float32 with carried,
-detached state. Ours is the language model with the same sizes in this machine's default precision and the same rest.
-Freed memory is kept as in the trainer (``--keep-memory no`` leaves that out), for the baseline too, both being in one
-process; alone it would not have it. Both take turns within each round; the ratio is the median of the rounds' ratios.
+detached state. Ours is the language model with the same sizes in this machine's default precision and the same rest;
+freed memory is kept as the trainer keeps it (``--keep-memory none`` leaves that out, ``both`` gives it to the baseline
+too). Each has a process of its own; they take turns within each round; the ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 import torch
 from torch import nn
@@ -29,6 +31,7 @@ from cells.rnn import RNN
 from cells.state import detach
 
 VOCABULARY = 96
+CELLS: dict[str, Callable[[], Cell]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
 Run = Callable[[], None]
 
 
@@ -88,6 +91,37 @@ def seconds(run: Run) -> float:
     return time.perf_counter() - start
 
 
+def take_turns(asked: Connection, side: str, cell: str, arguments: argparse.Namespace) -> None:
+    """In a process of its own: a step whenever something comes through the pipe, and its seconds back."""
+    torch.set_num_threads(arguments.threads)
+    if arguments.keep_memory in (side, "both"):
+        keep_freed_memory()
+    tokens = torch.randint(0, VOCABULARY, (arguments.length, arguments.batch))
+    made = CELLS[cell]()
+    run = our_step(made, arguments.hidden, tokens) if side == "ours" else baseline_step(cell, arguments.hidden, tokens)
+    while asked.recv():
+        asked.send(seconds(run))
+
+
+def compare(cell: str, arguments: argparse.Namespace) -> list[list[float]]:
+    """Seconds of a step of the baseline and of ours, round after round."""
+    spawn = multiprocessing.get_context("spawn")
+    pipes = []
+    for side in ("baseline", "ours"):
+        here, there = spawn.Pipe()
+        spawn.Process(target=take_turns, args=(there, side, cell, arguments), daemon=True).start()
+        pipes.append(here)
+
+    def turn(pipe: Connection) -> float:
+        pipe.send(True)
+        return float(pipe.recv())
+
+    rounds = [[turn(pipe) for pipe in pipes] for _ in range(arguments.rounds + 1)]
+    for pipe in pipes:
+        pipe.send(False)
+    return rounds[1:]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -96,22 +130,16 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--keep-memory", choices=("yes", "no"), default="yes")
+    parser.add_argument("--keep-memory", choices=("ours", "both", "none"), default="ours")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    if arguments.keep_memory == "yes":
-        keep_freed_memory()
-    tokens = torch.randint(0, VOCABULARY, (arguments.length, arguments.batch))
+    tokens = arguments.length * arguments.batch
     print(f"{arguments.threads} threads, H={arguments.hidden}, T={arguments.length}, B={arguments.batch}; thousands/s")
     print("| cell | baseline | ours | ratio |\n|---|---|---|---|")
-    for cell in (RNN(), LSTM(), GRU()):
-        pair = (baseline_step(cell.label, arguments.hidden, tokens), our_step(cell, arguments.hidden, tokens))
-        for run in pair:
-            run()
-        rounds = [[seconds(run) for run in pair] for _ in range(arguments.rounds)]
-        theirs, ours = (tokens.numel() / statistics.median(column) / 1e3 for column in zip(*rounds, strict=True))
+    for cell in CELLS:
+        rounds = compare(cell, arguments)
+        theirs, ours = (tokens / statistics.median(column) / 1e3 for column in zip(*rounds, strict=True))
         ratio = statistics.median(slow / fast for slow, fast in rounds)
-        print(f"| {cell.label} | {theirs:.1f} | {ours:.1f} | {ratio:.2f} |", flush=True)
+        print(f"| {cell} | {theirs:.1f} | {ours:.1f} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
