@@ -56,12 +56,12 @@ class Writer:
     """
 
     def __init__(self, loaded: Loaded, registry: Registry | None = None, **sampling: Any) -> None:
-        self._registry = shared_registry() if registry is None else registry
-        self.settings = Settings(sampling_options(self._registry), sampling)
+        self.registry = shared_registry() if registry is None else registry
+        self.settings = Settings(sampling_options(self.registry), sampling)
         self.settings.on_change = self._setting_changed
         self._reading = Reading(TextModel(loaded), Randomness(self._wanted_seed()))
         self._readings: dict[Path, Reading] = {loaded.path: self._reading}
-        self._blocks = Blocks(self._registry)
+        self._blocks = Blocks(self.registry)
         self._chain: Chain | None = None
         self._chain_values: Mapping[str, Any] = {}
         self._label = checked_label(self._reading.model, self.settings, None)
@@ -123,11 +123,6 @@ class Writer:
         elif key == "label":
             self._label = checked_label(self._reading.model, self.settings, self._label)
 
-    @property
-    def registry(self) -> Registry:
-        """What is plugged in: where the samplers come from."""
-        return self._registry
-
     def _repr_html_(self) -> str:
         """The checkpoint's card: what a notebook shows."""
         return self.loaded._repr_html_()
@@ -165,7 +160,7 @@ class Writer:
         if self._chain is None or values is not self._chain_values:
             self._reading.seal()  # so that a sampler's memory is kept for all tokens of a passage or for none
             self._reading.steer(*steering(values))
-            self._chain = Chain(self._registry.samplers, values, self._reading.model.banned)
+            self._chain = Chain(self.registry.samplers, values, self._reading.model.banned)
             self._chain_values = values
         return self._chain
 
@@ -310,7 +305,7 @@ class Writer:
         _check_length(length)
         self._guide(regex, length, stops)
         values = self._drawing_values(sampling)
-        model, samplers = self._reading.model, self._registry.samplers
+        model, samplers = self._reading.model, self.registry.samplers
         block = self.compiled(values, regex) if compile else None
         if block is not None:
             return [BulkWriting(model, block, samplers, values, job, length, stops).whole() for job in jobs]
@@ -327,7 +322,7 @@ class Writer:
         if block is None:
             return iter(self.stream(prompt, length, stop=stops, regex=regex, **{**sampling, "seed": values["seed"]}))
         return iter(
-            BulkWriting(self._reading.model, block, self._registry.samplers, values, Job(prompt), length, stops)
+            BulkWriting(self._reading.model, block, self.registry.samplers, values, Job(prompt), length, stops)
         )
 
     def _drawing_values(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
@@ -414,7 +409,7 @@ class Writer:
         if reading is None:
             from checkpoints.loading import load_checkpoint
 
-            return self.swap_to(load_checkpoint(paths[cell], registry=self._registry, device=self._device()))
+            return self.swap_to(load_checkpoint(paths[cell], registry=self.registry, device=self._device()))
         return self._continue_in(reading)
 
     def swap_to(self, loaded: Loaded) -> list[str]:
