@@ -321,9 +321,7 @@ class Writer:
         block = self.compiled(values, regex)
         if block is None:
             return iter(self.stream(prompt, length, stop=stops, regex=regex, **{**sampling, "seed": values["seed"]}))
-        return iter(
-            BulkWriting(self._reading.model, block, self.registry.samplers, values, Job(prompt), length, stops)
-        )
+        return iter(BulkWriting(self._reading.model, block, self.registry.samplers, values, Job(prompt), length, stops))
 
     def _drawing_values(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
         values = self.settings.merged(sampling)
