@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,6 +23,9 @@ from repl.program import Program
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_CELLOQUY_COMPLETE"
 """When this is set, the program completes a command line (``bash_complete`` and so on) and does nothing else."""
+
+_HARMLESS = re.compile(r"[\w+][\w.+:@%=,-]*")
+"""Names that no shell takes for anything but a word; what a shell inserts is not quoted."""
 
 
 def script(shell: str, command: click.Command) -> str:
@@ -115,7 +119,12 @@ def folders(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def _beginning(candidates: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name, help=text) for name, text in candidates if name.startswith(incomplete)]
+    """Those that begin so and mean themselves to a shell: a stranger's file may be called ``x$(command)``."""
+    return [
+        CompletionItem(name, help=text)
+        for name, text in candidates
+        if name.startswith(incomplete) and _HARMLESS.fullmatch(name)
+    ]
 
 
 SOURCES: dict[str, Callable[[click.Context, str], list[CompletionItem]]] = {

@@ -63,6 +63,24 @@ def test_names_and_cells_are_completed_where_they_belong(complete: Run) -> None:
     assert "mingru" in complete("celloquy", "plugins", "check", "min")
 
 
+def test_a_name_that_a_shell_would_run_is_not_offered(complete: Run, home: Path) -> None:
+    folder = home / "checkpoints"
+    real = next(folder.glob("tiny.rnn.*")).read_bytes()
+    for name in (
+        "tinier$(touch ran)",
+        "tinier;ls",
+        "tinier `ls`",
+        "tinier\nls",
+        "-tinier",
+        "tinier*",
+        "tinier&",
+        "tinierя",
+    ):
+        (folder / f"{name}.rnn.safetensors").write_bytes(real)
+    assert complete("celloquy", "info", "tinier") == ["tinierя", "tinierя.rnn"]
+    assert complete("celloquy", "info", "-tinier") == []
+
+
 def test_options_and_their_choices_are_completed(complete: Run) -> None:
     assert complete("celloquy", "train", "--sched") == ["--schedule"]
     assert complete("celloquy", "train", "x.txt", "--schedule", "c") == ["cosine", "constant"]
