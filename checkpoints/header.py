@@ -19,6 +19,9 @@ from checkpoints.tensor_table import TensorInfo, check_layout, read_table
 
 FORMAT = 1
 GENERATE, CLASSIFY = TASKS = ("generate", "classify")
+MOST_LABELS = 1000
+"""What training takes; each label costs a reading of every text that is judged."""
+
 LONGEST_TEXT = 200
 """Characters of a family's or a cell's name, and of the other short texts of a header."""
 
@@ -162,12 +165,15 @@ def _check_labels(task: Any, labels: dict[str, Any]) -> None:
     if not labels and task == GENERATE:
         return
     names, counts = labels.get("names"), labels.get("counts")
-    if not isinstance(names, list) or len(names) < 2 or not all(_short_text(name, False) and name for name in names):
-        raise CelloquyError("its labels are not two or more short texts")
+    if not isinstance(names, list) or not 2 <= len(names) <= MOST_LABELS:
+        raise CelloquyError(f"its labels are not a list of 2 to {MOST_LABELS}")
+    if not all(_short_text(name, False) and name for name in names):
+        raise CelloquyError("its labels are not short texts")
     if len(set(names)) < len(names) or not isinstance(counts, list) or len(counts) != len(names):
         raise CelloquyError("its labels stand twice, or are not counted")
-    if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts):
-        raise CelloquyError("the counts of its labels are not whole numbers")
+    whole = all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts)
+    if not whole or not any(counts):
+        raise CelloquyError("the counts of its labels are not whole numbers, or all 0")
 
 
 def _short_text(value: Any, is_name: bool) -> bool:

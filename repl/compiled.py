@@ -12,6 +12,7 @@ import inspect
 import os
 import platform
 import shutil
+import stat
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from cells.block import CAPACITY, DecodeBlock, example, flat, unflat, weights
 from cells.errors import CelloquyError
 from cells.model import LanguageModel
 from cells.state import State
+from checkpoints.files import file_errors
 from checkpoints.finding import home
 from repl.sampling import Array
 from repl.text_model import OneThread, TextModel
@@ -74,6 +76,7 @@ def compiled_block(model: TextModel, tell: Callable[[str], None]) -> CompiledBlo
         raise CelloquyError("a model that labels steer is not compiled")
     if model.device.type != "cpu":
         raise CelloquyError(f"steps are compiled for the CPU only, not for {model.device.type}")
+    _check_folders()
     path = cache_folder() / f"{fingerprint(core)}.pt2"
     if _is_ours(path):
         with contextlib.suppress(CelloquyError):  # damaged, or of other equations after all: made anew
@@ -95,13 +98,26 @@ def cache_folder() -> Path:
     return home() / "cache" / "compiled"
 
 
+def _check_folders() -> None:
+    """CelloquyError if anybody but the person who runs this can put programs into the cache: what it holds is run."""
+    if not hasattr(os, "getuid"):
+        return
+    compiled = cache_folder()
+    group, others = stat.S_IWGRP, stat.S_IWOTH
+    for folder, forbidden in ((compiled, group | others), (compiled.parent, others), (home(), others)):
+        with file_errors(folder, "used"), contextlib.suppress(FileNotFoundError):  # it will be made, for this person
+            status = folder.stat()
+            if status.st_uid not in (os.getuid(), 0) or status.st_mode & forbidden:
+                raise CelloquyError(f"others may write to {folder}, and what the cache in it holds is run")
+
+
 def _is_ours(path: Path) -> bool:
-    """Whether the file is there and belongs to the person who runs this: what it holds is run."""
+    """Whether the file is there, a file and no link, and belongs to the person who runs this: what it holds is run."""
     try:
-        owner = path.stat().st_uid
+        status = path.lstat()
     except OSError:
         return False
-    return not hasattr(os, "getuid") or owner == os.getuid()
+    return stat.S_ISREG(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
 
 
 def fingerprint(model: LanguageModel) -> str:

@@ -13,13 +13,10 @@ from typing import Any
 
 from cells.errors import CelloquyError
 from checkpoints.corpus import CorpusFile, read_corpus
+from checkpoints.header import LONGEST_TEXT, MOST_LABELS
 from checkpoints.shown import plain, shown
 from checkpoints.strict_json import parse_json
 
-MOST_LABELS = 1000
-"""More different labels than this are a sign that the label column is another one."""
-
-LONGEST_LABEL = 200
 LONGEST_FIELD = 1 << 28
 
 TEXT_COLUMN = "text"
@@ -164,7 +161,7 @@ def _table_records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int,
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
-        twice = next((name for name in header if name and header.count(name) > 1), None)
+        twice = next((name for name, times in Counter(header).items() if name and times > 1), None)
         if twice is not None:
             raise CelloquyError(f"{path} names the column {shown(twice)} twice; give each column a name of its own")
         for fields in reader:
@@ -208,11 +205,11 @@ def _text(value: Any, path: Path, line: int) -> str:
 def _label(value: Any, path: Path, line: int) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if value is None or isinstance(value, int):
-        return "" if value is None else str(value)
-    if not isinstance(value, str):
+    if value is None:
+        return ""
+    if not isinstance(value, str | int):
         raise CelloquyError(f"{path}, line {line}: the label is {shown(value)}; labels are texts or whole numbers")
-    label = value.strip()
-    if len(label) > LONGEST_LABEL or not (label.isprintable() or not label):
+    label = str(value).strip()
+    if len(label) > LONGEST_TEXT or not (label.isprintable() or not label):
         raise CelloquyError(f"{path}, line {line}: {shown(label)} is no label: it is too long or cannot be shown")
     return label

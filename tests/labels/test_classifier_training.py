@@ -168,9 +168,11 @@ def test_options_that_mean_nothing_are_refused(classify_train: Train, options: d
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"labels": {"names": ["one"], "counts": [1]}}, "not two or more"),
+        ({"labels": {"names": ["one"], "counts": [1]}}, "not a list of 2 to 1000"),
         ({"labels": {"names": ["one", "one"], "counts": [1, 1]}}, "stand twice"),
         ({"labels": {"names": ["a", "b", "c"], "counts": [1, 1, 1]}}, "has 2 labels, its header 3"),
+        ({"labels": {"names": ["a", "b"], "counts": [0, 0]}}, "or all 0"),
+        ({"labels": {"names": list(map(str, range(1001))), "counts": [1] * 1001}}, "not a list of 2 to 1000"),
         ({"task": "translate"}, "its task is 'translate'"),
     ],
 )

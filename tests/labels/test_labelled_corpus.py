@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ def test_rows_without_text_or_label_are_left_out_and_counted(tmp_path: Path) -> 
         ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": 1', "line 2: not a JSON object"),
         ("a.jsonl", '{"text": 7, "label": "a"}\n', "line 1: the text is not text but 7"),
         ("a.jsonl", '{"text": "x", "label": 1.5}\n', "line 1: the label is 1.5"),
+        ("a.jsonl", '{"text": "x", "label": ' + "7" * 250 + "}\n", "line 1: '77777"),
         ("a.jsonl", '{"text": "x", "label": "a\\u001b[2J"}\n', "line 1: 'a\\x1b[2J' is no label"),
     ],
 )
@@ -87,6 +89,15 @@ def test_what_is_no_labelled_text_is_refused_in_one_line_that_says_where(
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
     assert "\x1b" not in str(refused.value)
+
+
+def test_a_hundred_thousand_columns_are_read_in_a_second(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(f"c{number}" for number in range(100_000)) + ",c7\n", "utf-8")
+    began = time.process_time()
+    with pytest.raises(CelloquyError, match="names the column 'c7' twice"):
+        read_labelled([path])
+    assert time.process_time() - began < 1
 
 
 def test_a_column_of_texts_taken_for_labels_is_noticed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from reliability_kit.children import ROOT
 from reliability_kit.ledger import Ledger
 from reliability_kit.page import PAGE, merged, named_promises, rows_of, table, with_table
 
+import checkpoints.header
 import checkpoints.loading
 import checkpoints.strict_json
 import checkpoints.tensor_table
@@ -68,7 +69,7 @@ def test_the_limits_that_the_security_page_names_are_the_programs() -> None:
         f"header of at most {checkpoints.tensor_table.LARGEST_HEADER >> 20} MB",
         f"{checkpoints.strict_json.MOST_PARTS:,} values",
         f"{checkpoints.tensor_table.MOST_DIMENSIONS} dimensions",
-        f"{checkpoints.loading.MOST_LAYERS} layers",
+        f"{checkpoints.loading.MOST_LAYERS} layers, {checkpoints.header.MOST_LABELS:,} labels",
         f"larger than {repl.opening.LARGEST >> 30} GB",
     ):
         assert limit in text, limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -188,6 +189,39 @@ def test_numbers_drawn_many_at_once_are_those_drawn_one_by_one() -> None:
     for index in (0, 1, 10**9):
         assert keyed_uniforms(keys, index).tolist() == [keyed_uniform(key, index) for key in keys]
         assert uniforms_from(keys[3], index, 9).tolist() == [keyed_uniform(keys[3], index + n) for n in range(9)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has other rights")
+@pytest.mark.parametrize(("place", "mode"), [("cache/compiled", 0o720), ("cache/compiled", 0o702), ("cache", 0o703)])
+def test_a_program_that_others_could_have_put_there_is_not_run(
+    write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notices: list[str], place: str, mode: int
+) -> None:
+    monkeypatch.setattr(compiled, "home", lambda: tmp_path)
+    monkeypatch.setattr(compiled, "_load", lambda path: pytest.fail("it was loaded"))
+    (tmp_path / "cache" / "compiled").mkdir(parents=True, mode=0o700)
+    (tmp_path / place).chmod(mode)
+    writer = write("tiny", "rnn", seed=3)
+    assert writer.generate("To be", 20, compile=True) == writer.generate("To be", 20)
+    assert f"others may write to {tmp_path / place}" in notices[0]
+
+
+def test_a_link_in_the_place_of_a_program_is_made_anew(
+    write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interpreted: list[str]
+) -> None:
+    folder = compiled.cache_folder()
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    loaded: list[Path] = []
+    load = compiled._load
+    monkeypatch.setattr(compiled, "_load", lambda path: loaded.append(path) or load(path))
+    writer = write("tiny", "rnn", seed=3)
+    core = writer.loaded.model
+    (tmp_path / "downloaded.pt2").write_bytes(b"a stranger's program")
+    (folder / f"{fingerprint(core)}.pt2").symlink_to(tmp_path / "downloaded.pt2")
+    made: list[Path] = []
+    make = compiled._compile
+    monkeypatch.setattr(compiled, "_compile", lambda model, path: made.append(path) or make(model, path))
+    assert writer.generate("To be", 20, compile=True) == writer.generate("To be", 20)
+    assert made == loaded
 
 
 @pytest.mark.skipif(COMPILER is None, reason="this machine has no C++ compiler")
