@@ -27,10 +27,14 @@ from checkpoints.finding import home
 from checkpoints.strict_json import parse_json
 
 FORMAT = 1
+DTYPES = ("<u1", "|u1", "<u2", "<i4")
 HEADER = 4096
 SUFFIX = ".tokens"
 LARGEST_CACHE = 8 << 30
 """Bytes of all files together; the ones that were not used for longest go first."""
+
+LARGEST_NOTE = 1 << 24
+"""Bytes of a note that is read: the largest holds the characters of a corpus."""
 
 STALE_SECONDS = 86_400
 """The age from which a half-written file is one that nobody is writing any more."""
@@ -69,6 +73,8 @@ def kept_tokens(name: str) -> CachedTokens | None:
     """The tokens that were written under this name; None if there are none, or they are not as they were written."""
     path = cache_folder() / f"{name}{SUFFIX}"
     try:
+        if not path.is_file():  # a pipe would be waited for without end
+            return None
         with open(path, "rb") as file:
             tokens = _mapped(file)
         os.utime(path)
@@ -129,6 +135,8 @@ def _mapped(file: IO[bytes]) -> CachedTokens:
     """The tokens in an open file. Raises ValueError and the like, or CelloquyError, if it is not as it was written."""
     file.seek(0)
     header = parse_json(file.read(HEADER).decode("ascii"))
+    if header["dtype"] not in DTYPES:
+        raise ValueError("tokens are whole numbers")
     dtype = numpy.dtype(header["dtype"])
     train, validation = header["lengths"]
     size = os.fstat(file.fileno()).st_size
@@ -152,8 +160,11 @@ def let_go(tokens: Part) -> None:
 
 def kept_note(name: str) -> Any:
     """A small JSON value that was kept; None if there is none, or it is damaged."""
+    path = cache_folder() / f"{name}.json"
     try:
-        text = (cache_folder() / f"{name}.json").read_text(encoding="utf-8")
+        if not path.is_file() or path.stat().st_size > LARGEST_NOTE:
+            return None
+        text = path.read_text(encoding="utf-8")
         sum_, _, body = text.partition("\n")
         return parse_json(body) if hashlib.sha256(body.encode()).hexdigest() == sum_ else None
     except (OSError, ValueError, CelloquyError):

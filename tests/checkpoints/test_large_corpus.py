@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -243,3 +245,27 @@ def test_a_gigabyte_trains_in_less_than_one_and_starts_in_seconds_the_second_tim
         )
     assert max(peak for _, peak in figures) < 1000
     assert figures[1][0] < 8, "seconds of work, whatever else the machine does"
+
+
+@pytest.mark.parametrize("dtype", ["|O", "<f8", "<i8", [["a", "|O"]], "i1,O"])
+def test_a_cache_of_anything_but_tokens_counts_as_not_there(dtype: Any) -> None:
+    folder = token_cache.cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    size = numpy.dtype([tuple(pair) for pair in dtype] if isinstance(dtype, list) else dtype).itemsize
+    body = bytes(2 * size)
+    header = {"format": 1, "dtype": dtype, "lengths": [1, 1], "sha256": hashlib.sha256(body).hexdigest()}
+    (folder / "forged.tokens").write_bytes(json.dumps(header).encode().ljust(token_cache.HEADER) + body)
+    assert token_cache.kept_tokens("forged") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink(path, path)])
+def test_what_is_no_file_in_the_place_of_a_cache_counts_as_not_there(make: Callable[[Path], None]) -> None:
+    folder = token_cache.cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("x.tokens", "x.json"):
+        make(folder / name)
+    assert (token_cache.kept_tokens("x"), token_cache.kept_note("x")) == (None, None)
+    tokens = token_cache.written_tokens("x", numpy.dtype("<u1"), lambda: ([[1, 2]], [[3]]))
+    assert (tokens.train.tolist(), tokens.validation.tolist()) == ([1, 2], [3])
+    token_cache.keep_note("x", 1)
