@@ -39,10 +39,15 @@ def home() -> Path:
     """Where Celloquy keeps what is the person's own: ``$CELLOQUY_HOME``, else the platform's data directory."""
     named = os.environ.get("CELLOQUY_HOME")
     if named:
-        return Path(named).expanduser()
+        return expanded(named)
     import platformdirs
 
     return Path(platformdirs.user_data_dir("celloquy", appauthor=False))
+
+
+def expanded(name: str) -> Path:
+    """The path that a person names, ``~`` being the home; a home that nobody has stays as it is written."""
+    return Path(os.path.expanduser(name))
 
 
 def search_folders() -> list[Path]:
@@ -68,7 +73,7 @@ def _as_path(name: str) -> Path | None:
         raise CelloquyError("a checkpoint's name is empty")
     if not (name.endswith(SUFFIX) or os.sep in name or (os.altsep and os.altsep in name)):
         return None
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.suffix != SUFFIX and _is_file(Path(f"{path}{SUFFIX}")):
         return Path(f"{path}{SUFFIX}")
     if not _is_file(path):

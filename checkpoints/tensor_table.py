@@ -7,6 +7,7 @@ Layout (safetensors): 8 bytes little-endian length, then that many bytes of JSON
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,10 @@ class Table:
 
 def read_table(path: Path) -> Table:
     """Read the start of a safetensors file. CelloquyError if it is cut short or not such a file."""
-    size = path.stat().st_size
+    status = path.stat()
+    size = status.st_size
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+        raise CelloquyError(f"{path} is not a file")
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 10 or not 2 <= length <= min(LARGEST_HEADER, size - 8):

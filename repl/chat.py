@@ -15,6 +15,9 @@ SPEAKERS = tuple(
     for mark in (".", ":")
 )
 """Ways to write a play, for checkpoints that carry no template: a speaker's name on a line, then the speech."""
+MOST_CANDIDATES = 1000
+"""Answers that are drawn at once: each is a row of a batch, with a state of its own."""
+
 _SCENE = ("Good morrow.", "What news?", "None, my lord.")
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cells.errors import CelloquyError
 from checkpoints.dialog import Template
+from checkpoints.finding import expanded
+from repl.chat import MOST_CANDIDATES
 from repl.generator import Snapshot
 from repl.mixture import is_mixture, mix
 from repl.reading import Reading
@@ -28,11 +31,11 @@ LARGEST = 1 << 30
 
 def open_session(session: Session, name: str) -> None:
     """Go on with a saved session in the place of the present one, which stays as it is if the file is not usable."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     data = _read(path)
     try:
         _restore(session, data)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError) as error:
         raise CelloquyError(f"{path} is not a session as /save wrote it") from error
     except CelloquyError as error:
         raise CelloquyError(f"{path} cannot be opened: {error}") from error
@@ -50,7 +53,10 @@ def saved_checkpoint(path: Path) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > LARGEST:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+            raise CelloquyError(f"{path} is not a file")
+        if status.st_size > LARGEST:
             raise CelloquyError(f"{path} is too large for a session")
         data = json.loads(path.read_bytes())
     except OSError as error:
@@ -141,7 +147,7 @@ def _turns(data: Any) -> list[Turn]:
 def _apply(session: Session, data: Mapping[str, Any]) -> None:
     """The settings that are not a writer's."""
     chat, heat = data["chat"], data["heat"]
-    template, candidates = Template.from_json(chat["template"]), max(1, int(chat["candidates"]))
+    template, candidates = Template.from_json(chat["template"]), min(MOST_CANDIDATES, max(1, int(chat["candidates"])))
     length, speed = max(0, int(data["length"])), max(0, int(data["speed"]))
     session.stop()
     session.length, session.speed = length, speed

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from checkpoints.files import write_atomic
+from checkpoints.finding import expanded
 from repl.saved_readings import SavedTree, randomness_json
 
 if TYPE_CHECKING:
@@ -100,6 +101,6 @@ def _checkpoint(model: TextModel) -> dict[str, Any]:
 
 def save_session(session: Session, name: str) -> Path:
     """Write a session to a file; CelloquyError if the disk refuses."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     write_atomic(path, Saver().dump(session))
     return path

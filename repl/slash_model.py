@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cells.errors import UsageError
+from repl.chat import MOST_CANDIDATES
 from repl.help_pages import KEYS, long_list, page, short_list
 from repl.slash import Commands, number
 
@@ -99,7 +100,10 @@ def add_chat_commands(commands: Commands) -> None:
     )
     def candidates(session: Session, argument: str) -> None:
         if argument:
-            session.chat.candidates = max(1, number(argument, "the number of candidates"))
+            count = number(argument, "the number of candidates")
+            if count > MOST_CANDIDATES:
+                raise UsageError(f"at most {MOST_CANDIDATES} answers are drawn at once")
+            session.chat.candidates = max(1, count)
         session.say(f"candidates {session.chat.candidates}")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 
 from cells.errors import CelloquyError
 from checkpoints import finding
+from checkpoints.files import load_tensors
 from checkpoints.finding import describe, find, list_checkpoints, siblings
 from checkpoints.header import read_header
+from checkpoints.resume import FILE, begun_options
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_an_unknown_name_lists_the_ones_there_are(places: Path) -> None:
             find(name)
     with pytest.raises(CelloquyError, match="no sibling with cell 'lsmt'; there are: rnn, lstm, gru"):
         find("tiny", "lsmt")
-    with pytest.raises(CelloquyError, match="no checkpoint file"):
+    with pytest.raises(CelloquyError, match=r"no checkpoint file"):
         find("somewhere/tiny")
     with pytest.raises(CelloquyError, match="empty"):
         find("")
@@ -110,3 +113,23 @@ def test_info_is_everything_that_the_checkpoint_says(places: Path) -> None:
     assert described["dtypes"] == ["f32"]
     assert described["parameters"] == header.parameters
     assert described["name"] == "tiny.gru"
+
+
+def test_the_home_of_nobody_is_a_name_like_any_other(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CelloquyError, match=r"no checkpoint file '~nobody\.at\.all/x"):
+        find("~nobody.at.all/x.safetensors")
+    monkeypatch.setenv("CELLOQUY_HOME", "~nobody.at.all")
+    assert finding.home() == Path("~nobody.at.all")
+    with pytest.raises(CelloquyError, match="there is no checkpoint"):
+        find("tiny")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(places: Path) -> None:
+    os.mkfifo(places / "pipe.safetensors")
+    for look in (read_header, load_tensors):
+        with pytest.raises(CelloquyError, match=r"is not a file|there is no such"):
+            look(places / "pipe.safetensors")
+    (places / "run").mkdir()
+    os.mkfifo(places / "run" / FILE)
+    assert begun_options(places / "run") == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from terminal_kit.families import LETTERS, save_cell
 from terminal_kit.talk import Talk
 
-from cells.errors import CelloquyError
+from cells.errors import CelloquyError, UsageError
 from cells.lstm import LSTM
 from checkpoints.tokenizers import ByteTokenizer, CharTokenizer
 from repl.autosave import Autosave, latest
+from repl.chat import MOST_CANDIDATES
 from repl.opening import open_session
 from repl.saving import fingerprint
 
@@ -144,6 +146,10 @@ def damaged(data: dict[str, Any], change: str) -> Any:
         passage["before"] = len(data["readings"][0]["passages"]) - 1
     elif change == "a temperature of minus one":
         data["settings"]["temperature"] = -1
+    elif change == "a length without end":
+        data["length"] = float("inf")
+    elif change == "a turn without end":
+        data["turns"] = [[float("inf"), 0]]
     elif change == "no end of a turn":
         data["chat"]["template"]["end"] = ""
     return data
@@ -160,6 +166,8 @@ CHANGES = [
     "no such checkpoint",
     "a passage before itself",
     "a temperature of minus one",
+    "a length without end",
+    "a turn without end",
     "no end of a turn",
 ]
 
@@ -217,3 +225,23 @@ def test_a_disk_that_refuses_is_said_once_and_the_conversation_goes_on(
     autosave(talk.session, now=True)
     assert sum("cannot be kept" in note for note in talk.notes) == 1
     talk.step(3)
+
+
+def test_a_strangers_session_cannot_ask_for_answers_without_end(file: str) -> None:
+    Talk("tiny").say("A", f"/save {file}")
+    data = json.loads(Path(file).read_text())
+    data["chat"]["candidates"] = 10**9
+    Path(file).write_text(json.dumps(data))
+    talk = reopened(file)
+    assert talk.session.chat.candidates == MOST_CANDIDATES
+    with pytest.raises(UsageError, match="at most 1000 answers"):
+        talk.session.submit("/candidates 1001")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for_and_the_home_of_nobody_is_not_there(here: Path) -> None:
+    os.mkfifo(here / "pipe.json")
+    session = Talk("tiny").session
+    for line in (f"/open {here / 'pipe.json'}", "/open ~nobody.at.all/x.json", "/save ~nobody.at.all/x.json"):
+        with pytest.raises(CelloquyError, match=r"is not a file|could not be"):
+            session.submit(line)
