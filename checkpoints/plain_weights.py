@@ -19,6 +19,7 @@ from cells.gru import GRU
 from cells.lstm import LSTM
 from cells.model import LanguageModel
 from cells.rnn import RNN
+from checkpoints.loading import MOST_LAYERS
 from checkpoints.shown import shown
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -74,7 +75,7 @@ def _recurrent_prefix(tensors: Mapping[str, Tensor]) -> str:
 
 def _architecture(recurrent: Mapping[str, Tensor], arch: str) -> str:
     first, hidden = recurrent["weight_ih_l0"], recurrent.get("weight_hh_l0")
-    if first.dim() != 2 or hidden is None or hidden.dim() != 2 or not hidden.shape[1]:
+    if first.dim() != 2 or hidden is None or hidden.dim() != 2 or not first.shape[1] or not hidden.shape[1]:
         raise CelloquyError("the recurrent matrices weight_ih_l0 and weight_hh_l0 are not two matrices")
     gates = hidden.shape[0] / hidden.shape[1]
     found = next((name for name, count in GATES.items() if count == gates), None)
@@ -91,6 +92,8 @@ def _check_recurrent(recurrent: Mapping[str, Tensor], arch: str) -> int:
     layers = 0
     while f"weight_ih_l{layers}" in recurrent:
         layers += 1
+    if layers > MOST_LAYERS:
+        raise CelloquyError(f"the file has {layers} layers, and a checkpoint at most {MOST_LAYERS}")
     wanted: dict[str, tuple[int, ...]] = {}
     for layer in range(layers):
         inputs = recurrent["weight_ih_l0"].shape[1] if layer == 0 else hidden

@@ -45,7 +45,7 @@ def read_recipe(path: str | Path) -> Recipe:
         raw = path.read_bytes()
     try:
         data = tomllib.loads(raw.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise UsageError(f"{path} is not TOML: {plain(' '.join(str(error).split()))}") from error
     tables = data.get("cell")
     by_cell = {}
@@ -80,7 +80,7 @@ def _checked(values: dict[str, Any], path: Path) -> dict[str, Any]:
             option = TRAIN_OPTIONS[name]
             if option.key in PLACES:
                 raise UsageError(f"{option.name} cannot stand in a recipe")
-            if isinstance(value, int) and not isinstance(value, bool) and option.kind is str:
+            if option.kind is str and type(value) is int and abs(value) < 1 << 63:
                 value = str(value)  # threads = 2
             checked[option.key] = option.validate(value)
         except UsageError as error:

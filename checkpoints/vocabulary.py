@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def _tokens(data: Any) -> list[str]:
     if not isinstance(data, list) or not data or not all(isinstance(token, str) for token in data):
         raise CelloquyError("it must be a JSON list of tokens, or an object token -> id")
     if len(set(data)) != len(data):
-        twice = next(token for token in data if data.count(token) > 1)
+        twice = next(token for token, times in Counter(data).items() if times > 1)
         raise CelloquyError(f"the token {shown(twice)} stands twice")
     return list(data)
 

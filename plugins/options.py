@@ -125,7 +125,10 @@ class Option:
         return high is None or number < high or (number == high and not self.exclusive_maximum)
 
     def _refusal(self, value: Any) -> UsageError:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except ValueError:  # a whole number of thousands of digits, which Python refuses to write
+            shown = "a number without end"
         if len(shown) > 60:
             shown = shown[:57] + "…"
         return UsageError(f"{self.name} must be {self.allowed}, not {shown}")

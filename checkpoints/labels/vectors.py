@@ -20,6 +20,9 @@ AT_ONCE = 2000
 MOST_NUMBERS = 10_000
 """Numbers of a word at most: a file that speaks of more is none of word vectors."""
 
+MOST_DIGITS = 20
+"""Digits of that number that are read: more say no less that it is too large, and Python refuses to read thousands."""
+
 LONGEST_LINE = 1 << 20
 """Characters read as a line at most; what goes on longer is refused for its numbers."""
 
@@ -87,7 +90,7 @@ def _blocks(path: Path) -> Iterator[tuple[list[str], Matrix]]:
             return
         size = len(first[1].split()) - 1
         if size == 1 and all(part.isdecimal() for part in first[1].split()):  # word2vec: number of words and size
-            size = int(first[1].split()[1])
+            size = int(first[1].split()[1][:MOST_DIGITS])
         else:
             numbered = itertools.chain([first], numbered)
         if not 1 <= size <= MOST_NUMBERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,11 @@ def changed(**tensors: Tensor | None) -> dict[str, Tensor]:
         (lambda: {"linear.weight": torch.zeros(3, 3)}, "no recurrent layer"),
         (lambda: changed(rnn__bias_hh_l0=torch.zeros(7)), "bias_hh_l0 is [7], not [32]"),
         (lambda: changed(rnn__weight_hh_l0=torch.zeros(9, 8)), "neither nn.RNN"),
+        (
+            lambda: changed(rnn__weight_ih_l0=torch.zeros(32, 0), embedding__weight=torch.zeros(5, 0)),
+            "not two matrices",
+        ),
+        (lambda: Plain("rnn", layers=300).state_dict(), "300 layers"),
         (lambda: changed(linear__weight=torch.zeros(5, 9)), "is [5, 9], not [5, 8]"),
         (lambda: changed(linear__bias=torch.zeros(4)), "is [4], not [5]"),
         (lambda: changed(attention__weight=torch.zeros(5, 8)), "one embedding and one linear readout"),
@@ -248,3 +254,15 @@ def test_a_cell_that_torch_has_not_is_refused_and_onnx_is_offered(tmp_path: Path
     normal = LanguageModel(default_registry().create_cell("gru"), ModelConfig(5, 8, norm="layer"))
     with pytest.raises(CelloquyError, match="normalisation"):
         state_dictionary(normal)
+
+
+def test_a_long_vocabulary_with_a_token_that_stands_twice_is_refused_in_a_second(
+    saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    tokens = [f"t{number}" for number in range(100_000)]
+    (tmp_path / "vocabulary.json").write_text(json.dumps([*tokens, tokens[-1]]))
+    file = saved(Plain("rnn"))
+    began = time.process_time()
+    with pytest.raises(CelloquyError, match="'t99999' stands twice"):
+        run_import(file)
+    assert time.process_time() - began < 1

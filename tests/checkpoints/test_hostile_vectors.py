@@ -12,6 +12,7 @@ from checkpoints.labels.vectors import read_vectors
 REFUSED = {
     "a size without end": b"1 99999999999\na 1\n",
     "a billion numbers": b"1 1000000000\na 1\n",
+    "a size of thousands of digits": b"1 " + b"9" * 5000 + b"\na 1\n",
     "too few numbers": b"a 1 2\nb 1\n",
     "too large for a float": b"a 1e300 2\n",
     "no number": b"a nan 1\n",

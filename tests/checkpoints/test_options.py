@@ -147,6 +147,9 @@ def test_a_recipe_can_name_the_cells_itself(tmp_path: Path) -> None:
         ('cell = "rnn"\n[cell.rnn]\n', "not TOML"),
         ("[cell]\nrnn = 5", r"\[cell.rnn\]"),
         ("resume = true", "resume cannot"),
+        ("hidden = " + "9" * 5000, "not TOML"),
+        ("epochs = 0x" + "f" * 5000, "epochs must be a number.*, not a number without end"),
+        ("name = 0x" + "f" * 5000, "name must be text, not a number without end"),
         ("[cell.rnn]\nlr = 'much'", "lr must be"),
     ],
 )
