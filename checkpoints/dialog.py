@@ -100,6 +100,8 @@ def _conversations(text: str, where: str) -> Iterable[list[str]]:
             continue
         try:
             data = json.loads(line)
+            if "\\u" in line:
+                json.dumps(data, ensure_ascii=False).encode("utf-8")  # an escaped lone surrogate fails here
         except (ValueError, RecursionError):
             raise CelloquyError(f"{where}, line {number}: not JSON; each line must be an object with turns") from None
         turns = data.get("turns") if isinstance(data, dict) else None

@@ -382,9 +382,15 @@ def _check_task(checked: dict[str, Any], given: dict[str, Any]) -> None:
         raise UsageError("format dialog has no labels; labelled text is CSV, TSV or JSON Lines")
 
 
+PATHS = ("out", "vectors", "tensorboard")
+
+
 def _check_text(values: dict[str, Any]) -> None:
-    """UsageError for text that no file could hold: bytes of the command line that are not UTF-8 come as such."""
+    """UsageError for text that no file could hold, such as bytes of the command line that are not UTF-8, or for a path
+    that no system can have."""
     for key, value in values.items():
+        if key in PATHS and "\0" in str(value):
+            raise UsageError(f"{TRAIN_OPTIONS[key].name} is not a path: {ascii(value)[:60]}")
         try:
             "".join(value if isinstance(value, tuple) else str(value)).encode("utf-8")
         except UnicodeEncodeError:

@@ -186,7 +186,7 @@ def _json_records(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]
         if not line.strip():
             continue
         try:
-            record = parse_json(line)
+            record = parse_json(line, most_parts=len(line))  # a long text has many commas
         except CelloquyError:
             record = None
         if not isinstance(record, dict):

@@ -46,6 +46,9 @@ def test_a_resumed_run_reads_dialogues_again(small_train: Any, dialogues: Path) 
 
 def test_a_line_that_is_no_dialogue_is_named(small_train: Any, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
+    path.write_text('{"turns": ["a", "b"]}\n{"turns": ["\\ud800", "b"]}\n', encoding="utf-8")
+    with pytest.raises(CelloquyError, match="line 2: not JSON"):
+        small_train(path, format="dialog")
     path.write_text('{"turns": ["a", "b"]}\n["a"]\n', encoding="utf-8")
     with pytest.raises(CelloquyError, match="line 2"):
         small_train(path, format="dialog")

@@ -68,6 +68,7 @@ def test_every_help_line_is_a_sentence() -> None:
     "wrong",
     [
         {"hidden": 0},
+        {"out": "a\0b"},
         {"hidden": -5},
         {"hidden": 1.5},
         {"hidden": True},

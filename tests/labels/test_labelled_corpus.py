@@ -100,6 +100,13 @@ def test_a_hundred_thousand_columns_are_read_in_a_second(tmp_path: Path) -> None
     assert time.process_time() - began < 1
 
 
+def test_a_text_of_many_commas_in_json_lines_is_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = ({"text": "a," * 300_000, "label": "long"}, {"text": "a", "label": "short"})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    assert list(map(len, read_labelled([path]).texts)) == [600_000, 1]
+
+
 def test_a_column_of_texts_taken_for_labels_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "".join(f"x,text number {number}\n" for number in range(1500)), "utf-8")
