@@ -35,7 +35,12 @@ def register_samplers(register: RegisterSampler) -> None:
 
 @hookimpl
 def cell_kernel(cell: Cell, device: torch.device, dtype: torch.dtype, training: bool) -> Kernel | None:
-    """torch's fused kernels for the three."""
+    """torch's fused kernels for the three; on CUDA the loop of any other cell as graphs, in training."""
     from cells.kernels import builtin_kernel
 
-    return builtin_kernel(cell, device, dtype, training)
+    kernel = builtin_kernel(cell, device, dtype, training)
+    if kernel is None and training and device.type == "cuda":
+        from cells.graphed_loop import GraphedLoop
+
+        return GraphedLoop()
+    return kernel

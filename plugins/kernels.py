@@ -187,6 +187,8 @@ def _choose(
             continue
         if not callable(kernel):
             raise CelloquyError(f"{who}: {kernel!r} is not a function (layer, x, state)")
+        if hasattr(kernel, "notice"):
+            kernel.notice = notice  # where one that knows a way back tells that it took it
         difference = disagreement(kernel, cell, device, dtype, training, who)
         if difference:
             notice(f"{who} disagrees with its step on {difference}; the loop runs instead")
