@@ -131,4 +131,5 @@ def _results(layer: Layer, run: Callable[..., tuple[Tensor, ...]], given: list[T
     weights = [torch.linspace(-1, 1, value.numel(), device=value.device).view_as(value) for value in results]
     total = torch.stack([(value * weight).sum() for value, weight in zip(results, weights, strict=True)]).sum()
     gradients = torch.autograd.grad(total, wanted, allow_unused=True)
-    return kept + [value.clone() for value in gradients if value is not None]
+    pairs = zip(wanted, gradients, strict=True)
+    return kept + [torch.zeros_like(one) if value is None else value.clone() for one, value in pairs]
