@@ -5,7 +5,8 @@ Run it by name: ``python tests/benchmarks/data_parallel.py [--rounds N] [--proce
 Both train the same model on the same global batch with the program itself (``celloquy train`` and ``torchrun
 --nproc-per-node N --module celloquy train``), taking turns within each round. The speed is read from the run's log,
 between its third line and its last, exchange of gradients and everything else included; the ratio is the median of the
-rounds' ratios. The losses that the two reach stand beside them: they are those of the same run.
+rounds' ratios. The losses that the two reach stand beside them: they are those of the same run. One process with one
+thread on the same batch says what the processes could reach: so many times its speed.
 """
 
 from __future__ import annotations
@@ -60,23 +61,28 @@ def main() -> None:
     chance = random.Random(1)
     text = "".join(chance.choice(ALPHABET) for _ in range(1_000_000))
     print(f"H={given.hidden}, batch {given.batch}, T={given.length}, {len(ALPHABET) + 1} tokens, {given.precision}")
-    print(f"| cell | 1 process, {given.processes} threads | {given.processes} processes | ratio | last losses |")
-    print("|---|---|---|---|---|")
+    many = given.processes
+    runs = ((1, many), (many, 1), (1, 1))  # processes, and threads of each
+    print(
+        f"| cell | 1 process, {many} threads | {many} processes | 1 thread | ratio | of {many} times 1 thread | losses |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for cell in given.cells.split(","):
         rounds = []
         for _ in range(given.rounds):
-            both = []
-            for processes in (1, given.processes):
+            found = []
+            for processes, threads in runs:
                 with tempfile.TemporaryDirectory() as name:
                     folder = Path(name)
                     (folder / "corpus.txt").write_text(text, encoding="utf-8")
                     arguments = ["--name", "measured", "--cell", cell, *sizes]
-                    both.append(speed(folder, arguments, processes, given.processes // processes))
-            rounds.append(both)
-        one, many = (statistics.median(both[place][0] for both in rounds) for place in (0, 1))
-        ratio = statistics.median(both[1][0] / both[0][0] for both in rounds)
-        losses = " and ".join(f"{both[1]:.4f}" for both in rounds[-1])
-        print(f"| {cell} | {one:,.0f} | {many:,.0f} | {ratio:.2f} | {losses} |", flush=True)
+                    found.append(speed(folder, arguments, processes, threads))
+            rounds.append(found)
+        speeds = " | ".join(f"{statistics.median(found[place][0] for found in rounds):,.0f}" for place in range(3))
+        ratio = statistics.median(found[1][0] / found[0][0] for found in rounds)
+        share = statistics.median(found[1][0] / found[2][0] / many for found in rounds)
+        losses = " and ".join(f"{loss:.4f}" for _, loss in rounds[-1][:2])
+        print(f"| {cell} | {speeds} | {ratio:.2f} | {share:.2f} | {losses} |", flush=True)
 
 
 if __name__ == "__main__":
