@@ -64,7 +64,7 @@ def main() -> None:
     many = given.processes
     runs = ((1, many), (many, 1), (1, 1))  # processes, and threads of each
     print(
-        f"| cell | 1 process, {many} threads | {many} processes | 1 thread | ratio | of {many} times 1 thread | losses |"
+        f"| cell | 1 process, {many} threads | {many} processes | 1 thread | ratio | of {many} x 1 thread | losses |"
     )
     print("|---|---|---|---|---|---|---|")
     for cell in given.cells.split(","):
