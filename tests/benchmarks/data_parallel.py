@@ -63,9 +63,7 @@ def main() -> None:
     print(f"H={given.hidden}, batch {given.batch}, T={given.length}, {len(ALPHABET) + 1} tokens, {given.precision}")
     many = given.processes
     runs = ((1, many), (many, 1), (1, 1))  # processes, and threads of each
-    print(
-        f"| cell | 1 process, {many} threads | {many} processes | 1 thread | ratio | of {many} x 1 thread | losses |"
-    )
+    print(f"| cell | 1 process, {many} threads | {many} processes | 1 thread | ratio | of {many} x 1 thread | losses |")
     print("|---|---|---|---|---|---|---|")
     for cell in given.cells.split(","):
         rounds = []
