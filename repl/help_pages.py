@@ -29,7 +29,7 @@ FURTHER_KEYS = (
 GREETING = (
     "Type a line and Enter: the model goes on from it; an empty line just goes on.",
     "While it writes: Up/Down temperature, Left/Right cell, Space pause, Esc stop.",
-    "/help lists the commands, Ctrl-D leaves.",
+    "/speed 40 writes at reading pace, /help lists the commands, Ctrl-D leaves.",
 )
 
 HOW_TO_LEAVE = "Ctrl-D or /quit leaves"
