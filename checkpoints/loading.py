@@ -64,10 +64,11 @@ def load_checkpoint(
         tokenizer = tokenizer_from_json(header.tokenizer)
         config = _config(header, tokenizer)
         made = make_cell(header, registry)
-        kernels = the_registry(registry).kernel_finder()
+        own = the_registry(registry)
+        kernels = own.kernel_finder()
         check_shapes(header, config.num_layers, lambda: LanguageModel(made, config, kernels=None))
         model = LanguageModel(made, config, kernels=kernels)
-        model.notice = the_registry(registry).notice
+        model.notice = lambda message: own.notice(message)  # a bound method would take the registry along in a copy
     except CelloquyError as error:
         raise CelloquyError(f"{path}: {plain(str(error))}") from error
     fill(model, load_tensors(path), path)

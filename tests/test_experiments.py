@@ -96,6 +96,23 @@ def test_a_finished_run_is_not_repeated(script: Any, tmp_path: Path, monkeypatch
     assert calls == []
 
 
+def test_auto_recipe_and_defaults_stand_side_by_side(
+    script: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("checkpoints.speed.SMALL", 8)
+    monkeypatch.setattr("checkpoints.speed.LARGE", 16)
+    corpus, page = tmp_path / "corpus.txt", tmp_path / "page.md"
+    corpus.write_text(VERSE, encoding="utf-8")
+    page.write_text("<!-- table: auto recipe -->\n<!-- end of table -->\n", encoding="utf-8")
+    assert "<!-- table: auto recipe -->" in TRAINING
+    arguments = ["--corpora", str(corpus), "--write", str(page), "--keep", str(tmp_path / "kept"), "--minutes", "0.003"]
+    script("auto_recipe").main([*arguments, "--", "--hidden", "8", "--batch", "4", "--bptt", "8", "--threads", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[2] for line in lines[2:]] == ["defaults", "auto"] * 2
+    assert lines[2].startswith("| corpus, first 100 KB | lstm | defaults | 8 x 1, dropout 0, bptt 8 |")
+    assert page.read_text(encoding="utf-8").splitlines()[1:-1] == lines
+
+
 @pytest.mark.parametrize("name", ["reproductions", "regularisation"])
 def test_every_option_string_of_the_scripts_is_one_of_train(script: Any, name: str) -> None:
     module = script(name)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Callable
@@ -40,6 +41,11 @@ def test_a_loaded_model_is_ready_to_speak(tiny_family: Path) -> None:
     assert all(p.dtype == torch.float32 and not p.requires_grad for p in loaded.model.parameters())
     assert loaded.model.kernels is not None
     assert loaded.tokenizer.vocabulary_size == loaded.model.config.vocabulary_size
+
+
+def test_a_copy_of_a_model_takes_no_registry_along(tiny_family: Path) -> None:
+    model = load_checkpoint(tiny_family / "tiny.lstm.safetensors").model
+    assert copy.deepcopy(model).notice is model.notice
 
 
 def test_a_sibling_is_loaded_by_its_cell(tiny_family: Path) -> None:
