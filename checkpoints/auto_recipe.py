@@ -17,14 +17,18 @@ from checkpoints.options import BUDGETS, TRAIN_OPTIONS
 AUTO = "auto"
 """What ``--recipe`` is given for it."""
 
-SIZES = (*((1, hidden) for hidden in range(64, 1025, 64)), *((2, hidden) for hidden in range(640, 2049, 128)))
-"""(layers, units) to choose from: multiples of 64, which decoding likes; a second layer before more than 1,024."""
+SIZES = (
+    *((1, hidden) for hidden in (*range(64, 256, 32), *range(256, 1025, 64))),
+    *((2, hidden) for hidden in range(640, 2049, 128)),
+)
+"""(layers, units) to choose from: multiples of 32, which decoding likes; a second layer before more than 1,024."""
 
 TEXT_FACTOR, TEXT_POWER = 126.0, 0.7
 """Parameters that a text of N tokens bears, regularised: TEXT_FACTOR * N ** TEXT_POWER; 2 million for a megabyte."""
 
-READ_EACH = 5.0
-"""Tokens that are to be read for each parameter before a larger model is worth its slowness."""
+READ_ROOT, READ_EACH = 12_000.0, 5.0
+"""Tokens that are to be read before a model of P parameters is worth its slowness: READ_ROOT times the root of P, and
+READ_EACH for each."""
 
 TRAINING_SHARE = 0.9
 """The part of a budget of time that goes into steps; validation and saving take the rest."""
@@ -110,7 +114,7 @@ def choose(facts: Facts, given: Mapping[str, Any]) -> Chosen:
     fitting = [
         size
         for size in sizes
-        if parameters(size) <= text_limit(facts.tokens) and readable(size) >= READ_EACH * parameters(size)
+        if parameters(size) <= text_limit(facts.tokens) and readable(size) >= worth_reading(parameters(size))
     ]
     layers, hidden = max(fitting, key=parameters) if fitting else min(sizes, key=parameters)
     count, read = parameters((layers, hidden)), readable((layers, hidden))
@@ -150,11 +154,17 @@ def text_limit(tokens: int) -> float:
     return TEXT_FACTOR * math.pow(tokens, TEXT_POWER)
 
 
+def worth_reading(parameters: int) -> float:
+    """Tokens that a model of so many parameters has to read to be better than a smaller one."""
+    return max(READ_ROOT * math.sqrt(parameters), READ_EACH * parameters)
+
+
 def dropout(readings: float, ratio: float) -> float:
-    """The share to drop: nothing for a text that is read once by a small model, more with every doubling of the
-    ``readings`` and of the ``ratio`` of parameters to tokens. In steps of 0.05."""
-    pressure = math.log2(max(readings, 1e-9) * math.sqrt(max(ratio, 1e-9)))
-    return round(20 * min(MOST_DROPOUT, max(0.0, 0.12 * pressure - 0.09))) / 20
+    """The share to drop, in steps of 0.05: nothing for a small model of a text that is read a few times, 0.1 more with
+    every doubling of the ``ratio`` of parameters to tokens, and half of that with every doubling of the ``readings``.
+    """
+    pressure = math.log2(max(ratio, 1e-9) * math.sqrt(max(readings, 1e-9)))
+    return round(20 * min(MOST_DROPOUT, max(0.0, 0.1 + 0.1 * pressure))) / 20
 
 
 def _tokens_read(facts: Facts, budget: Mapping[str, Any], size: tuple[int, int], given: Mapping[str, Any]) -> float:

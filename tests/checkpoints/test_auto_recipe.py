@@ -69,7 +69,7 @@ def test_more_text_never_means_a_smaller_model_nor_more_dropout(
     less, more = (chosen(tokens, minutes, gates) for tokens in sorted((one, other)))
     assert more["parameters"] >= less["parameters"]
     assert more["batch"] >= less["batch"]
-    assert more["dropout"] <= less["dropout"] + 0.051, "one step up where a larger size begins"
+    assert more["dropout"] <= less["dropout"] + 0.11, "a little up where a larger size begins"
 
 
 @given(TOKENS, MINUTES, MINUTES, CELLS)
@@ -78,7 +78,7 @@ def test_more_time_never_means_a_smaller_model_nor_less_dropout(
 ) -> None:
     less, more = (chosen(tokens, minutes, gates) for minutes in sorted((one, other)))
     assert more["parameters"] >= less["parameters"]
-    assert more["dropout"] >= less["dropout"] - 0.051, "one step down where a larger size begins"
+    assert more["dropout"] >= less["dropout"] - 0.01
 
 
 @given(TOKENS, MINUTES, st.floats(1.0, 100.0))
