@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cells.activation import tanh
 from cells.cell import Cell
 from cells.errors import UsageError
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
+ACTIVATIONS = {"tanh": tanh, "relu": torch.relu}
 
 
 class RNN(Cell):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, sigmoid, tanh
+from torch import Tensor, sigmoid
 
+from cells.activation import tanh
 from cells.cell import Cell
 
 

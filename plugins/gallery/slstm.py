@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, exp, maximum, sigmoid, tanh
+from torch import Tensor, exp, maximum, sigmoid
 from torch.nn.functional import logsigmoid
 
+from cells.activation import tanh
 from cells.cell import Cell
 
 
