@@ -1,17 +1,19 @@
 """Scoring a text: the mean surprise of a model, over its whole length, unbroken. Training validates with the same code.
 
 A recurrent model reads a text from its first token to its last, and one row at a time is slow. Here the text is cut
-into rows that are read side by side, twice: the first time each row begins without a past; the second time it begins
-with the state in which the row before it ended, and is read until its losses no longer differ from the first reading's.
-Every token is thus scored with the text before it, at least a whole row of it, which for these purposes is all of it:
-a test holds the result to that of a single row. A text of one row is scored exactly so.
+into rows that are read side by side: the first time each row begins without a past; then it begins again with the state
+in which the row before it ended, and is read until its losses no longer differ from the first reading's. If they differ
+to its end, the row after it is read once more. Every token is thus scored with the text before it, at least a whole row
+of it, which for these purposes is all of it: a test holds the result to that of a single row. A text of one row is
+scored exactly so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,34 +24,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cells.errors import CelloquyError
-from cells.model import LanguageModel, ModelConfig
+from cells.model import LanguageModel
 from cells.state import State, select, stack
 from checkpoints.batches import LET_GO_EVERY, Tokens
-from checkpoints.device import choose_threads
+from checkpoints.rows import IGNORED, Rows, SideBySide, beginning
 from checkpoints.token_cache import let_go
-from checkpoints.trial import reading_trial
 
 if TYPE_CHECKING:
     from checkpoints.loading import Loaded
 
-ROW = 1024
-"""Tokens that a row has at least, if there is more than one."""
-
-MOST_ROWS = 64
-SPAN = 128
-"""Tokens that every row reads between two looks at whether the second reading still differs from the first."""
-
 SETTLED = 1e-4
-"""Mean difference, in nats a token over a span, below which the second reading agrees with the first."""
+"""Mean difference, in nats a token over a span, below which a row's reading agrees with the one before; no token may
+differ by ten times as much."""
+
+READINGS = 3
+"""How often a row is read at most. Two are enough unless a row's beginning is felt beyond its end."""
 
 LOGITS_AT_ONCE = 1 << 22
-WORTH_MEASURING = 20_000
-"""Tokens from which on measuring threads costs little beside the reading."""
-
-IGNORED = -100
-
 KEPT = 1 << 24
-"""Losses of the first reading that are kept, to see where the second one no longer differs."""
+"""Losses that are kept, to see where another reading no longer differs."""
+
+Ends = tuple[list[int], State]
+"""Rows that were read to their end, and the states there."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +68,7 @@ def evaluate(loaded: Loaded, text: str) -> dict[str, Any]:
     unknown and not counted; ``unknown`` lists them. Raises CelloquyError if nothing is left to score.
     """
     tokens = loaded.tokenizer.encode_array(text)
-    with measured_threads(loaded.model, len(tokens)):
-        score = score_tokens(loaded.model, tokens)
+    score = score_tokens(loaded.model, tokens)
     return {
         "tokens": score.tokens,
         "characters": len(text),
@@ -82,19 +77,6 @@ def evaluate(loaded: Loaded, text: str) -> dict[str, Any]:
         "perplexity": perplexity(score.mean),
         "unknown": loaded.tokenizer.unknown_characters(text),
     }
-
-
-@contextlib.contextmanager
-def measured_threads(model: LanguageModel, tokens: int) -> Iterator[None]:
-    """While entered, the number of threads that reads fastest, if there is enough to read to measure it."""
-    before = torch.get_num_threads()
-    if tokens >= WORTH_MEASURING:
-        trial = reading_trial(model, _row_count(tokens), 16)
-        torch.set_num_threads(choose_threads("auto", model.readout.bias.device, trial))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def bits_per_character(nats_per_token: float, tokens: int, characters: int) -> float:
@@ -115,24 +97,28 @@ def score_tokens(model: LanguageModel, tokens: Tokens) -> Score:
     """
     if len(tokens) < 2:
         raise CelloquyError("the text is too short to score: it needs two characters, one to read and one to foretell")
+    rows = Rows(tokens, model.config, model.readout.bias.device)
     with _exact(model):
-        score = _read_twice(model, Rows(tokens, model.config, model.readout.bias.device))
+        reading = _Reading(model, rows, min(rows.length, KEPT // rows.count))
+        reading.read(model.initial_state(1))
+    score = Score(float(reading.sums.sum()), int(reading.known.sum()))
     if score.tokens == 0:
         raise CelloquyError("the checkpoint knows no character of this text after the first, so there is no score")
     return score
 
 
 @torch.no_grad()
-def token_losses(model: LanguageModel, tokens: Tokens) -> NDArray[numpy.float32]:
+def token_losses(model: LanguageModel, tokens: Tokens, start: State | None = None) -> NDArray[numpy.float32]:
     """The surprise of each of ``tokens`` [N] but the first, in nats [N - 1], read as :func:`score_tokens` does.
 
-    What is unknown has 0. For a text of two rows or more; a shorter one gains nothing by being read so.
+    What is unknown has 0. ``start``, a state of one row, is where the text begins; what steers it steers every row.
+    For a text of two rows or more; a shorter one gains nothing by being read so.
     """
     rows = Rows(tokens, model.config, model.readout.bias.device)
-    spans: list[Tensor] = []
     with _exact(model):
-        _read_twice(model, rows, spans)
-    losses: NDArray[numpy.float32] = torch.cat(spans).t().reshape(-1)[: rows.scored].cpu().numpy()
+        reading = _Reading(model, rows, rows.length)
+        reading.read(model.initial_state(1) if start is None else start)
+    losses: NDArray[numpy.float32] = reading.losses.t().reshape(-1)[: rows.scored].cpu().numpy()
     return losses
 
 
@@ -149,77 +135,68 @@ def _exact(model: LanguageModel) -> Iterator[None]:
         model.train(was_training)
 
 
-def _row_count(tokens: int) -> int:
-    return max(1, min(MOST_ROWS, tokens // ROW))
+class _Reading:
+    """The losses of all rows, from the readings so far.
 
-
-class Rows:
-    """A text cut into rows that are read side by side: ``count`` rows of ``length`` steps, the last one padded."""
-
-    def __init__(self, tokens: Tokens, config: ModelConfig, device: torch.device) -> None:
-        self.tokens = tokens
-        self.config = config
-        self.device = device
-        self.scored = len(tokens) - 1
-        self.count = _row_count(self.scored)
-        self.length = -(-self.scored // self.count)
-
-    def span(self, place: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets [S, B] of the SPAN steps from ``place`` on; IGNORED marks unknown targets and padding."""
-        steps = numpy.arange(place, min(place + SPAN, self.length), dtype=numpy.int64)
-        at = steps[:, None] + self.length * numpy.arange(self.count, dtype=numpy.int64)
-        there = at < self.scored
-        at[~there] = 0
-        inputs = numpy.asarray(self.tokens[at], dtype=numpy.int64)
-        targets = numpy.asarray(self.tokens[at + 1], dtype=numpy.int64)
-        if self.config.labels:
-            targets %= self.config.vocabulary_size  # what is foretold is the token, not its label
-        targets[~there] = IGNORED
-        if self.config.unknown_id is not None:
-            targets[targets == self.config.unknown_id] = IGNORED
-        return torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)
-
-
-def _read_twice(model: LanguageModel, rows: Rows, spans: list[Tensor] | None = None) -> Score:
-    """The score of all rows. The losses of the first reading are kept for as long as memory allows (KEPT).
-
-    ``spans``, if given, is filled with the losses [S, B] of each span.
+    ``sums`` and ``known`` [spans, rows] are those of a span and how many tokens it scores; ``losses`` [kept, rows] are
+    kept of the first steps only, to see where another reading no longer differs.
     """
-    start = model.initial_state(rows.count)
-    state = start
-    kept: list[Tensor] = []
-    sums: list[Tensor] = []
-    counted = 0
-    for place in range(0, rows.length, SPAN):
-        losses, known, state = _losses(model, *rows.span(place), state)
-        counted += known
-        sums.append(losses.double().sum())
-        if spans is not None:
-            spans.append(losses)
-        if (len(kept) + 1) * losses.numel() <= KEPT:
-            kept.append(losses)
-        if len(sums) % LET_GO_EVERY == 0:
-            let_go(rows.tokens)
-    if rows.count > 1:
-        state = stack([select(start, [0]), select(state, range(rows.count - 1))])
-        for number, place in enumerate(range(0, rows.length, SPAN)):
-            losses, _, state = _losses(model, *rows.span(place), state)
-            sums[number] = losses.double().sum()
-            if spans is not None:
-                spans[number] = losses
-            if number < len(kept) and float((losses - kept[number]).abs().mean()) < SETTLED:
+
+    def __init__(self, model: LanguageModel, rows: Rows, kept: int) -> None:
+        self._model = model
+        self._rows = rows
+        self._kept = kept
+        self.sums = numpy.zeros((rows.span_count, rows.count))
+        self.known = numpy.zeros((rows.span_count, rows.count), dtype=numpy.int64)
+        self.losses = torch.zeros(kept, rows.count)
+        self._side_by_side = SideBySide(model, rows.scored)
+
+    def read(self, start: State) -> None:
+        """Read the rows, the first one from ``start`` [1], until each begins as the one before it ends."""
+        rows = list(range(self._rows.count))
+        state = stack([start, *[beginning(self._model, start)] * (len(rows) - 1)])
+        for reading in range(READINGS):
+            work = functools.partial(self._group, reading > 0, dict(zip(rows, range(len(rows)), strict=True)), state)
+            ends = self._side_by_side.each(work, self._side_by_side.groups(rows))
+            ended = [row for group, _ in ends for row in group]
+            followed = [place for place, row in enumerate(ended) if row + 1 < self._rows.count]
+            if not followed:
+                return
+            rows = [ended[place] + 1 for place in followed]
+            state = select(stack([end for group, end in ends if group]), followed)
+
+    def _group(self, again: bool, places: Mapping[int, int], state: State, group: list[int]) -> Ends:
+        """Read some rows to their end, or until they no longer differ from an earlier reading; those that do."""
+        state = select(state, [places[row] for row in group])
+        for number, steps in self._rows.spans():
+            inputs, wanted = self._rows.span(steps, group)
+            found, state = self._losses(inputs, wanted, state)
+            settled = self._settled(steps, group, found) if again and steps.stop <= self._kept else None
+            self.sums[number, group] = found.double().sum(0).cpu().numpy()
+            self.known[number, group] = (wanted != IGNORED).sum(0).cpu().numpy()
+            if steps.stop <= self._kept:
+                self.losses[steps, group] = found.cpu()
+            if settled is not None and settled.any():
+                left = numpy.flatnonzero(~settled).tolist()
+                group, state = [group[place] for place in left], select(state, left)
+            if not group or self._side_by_side.stopped.is_set():
                 break
-    return Score(float(torch.stack(sums).sum()), counted)
+            if (number + 1) % LET_GO_EVERY == 0:
+                let_go(self._rows.tokens)
+        return group, state
 
+    def _settled(self, steps: slice, group: list[int], found: Tensor) -> NDArray[numpy.bool_]:
+        """Whose losses [S, B] are what they were before."""
+        apart = (found.cpu() - self.losses[steps, group]).abs()
+        settled: NDArray[numpy.bool_] = ((apart.mean(0) < SETTLED) & (apart.amax(0) < 10 * SETTLED)).numpy()
+        return settled
 
-def _losses(model: LanguageModel, inputs: Tensor, wanted: Tensor, state: State) -> tuple[Tensor, int, State]:
-    """The losses [S, B], 0 where ignored, how many are not, and the state after; logits are made a piece at a time."""
-    hidden, state = model.hidden(inputs, state)
-    piece = max(1, LOGITS_AT_ONCE // (inputs.shape[1] * model.config.vocabulary_size))
-    losses = []
-    for at in range(0, len(wanted), piece):
-        logits = model.read(hidden[at : at + piece]).float()
-        part = wanted[at : at + piece]
-        flat = F.cross_entropy(logits.flatten(0, 1), part.flatten(), ignore_index=IGNORED, reduction="none")
-        losses.append(flat.view(part.shape))
-    return torch.cat(losses), int((wanted != IGNORED).sum()), state
+    def _losses(self, inputs: Tensor, wanted: Tensor, state: State) -> tuple[Tensor, State]:
+        """The losses [S, B], 0 where ignored, and the state after; logits are made a piece at a time."""
+        hidden, state = self._side_by_side.read(inputs, state)
+        piece = max(1, LOGITS_AT_ONCE // (inputs.shape[1] * self._model.config.vocabulary_size))
+        losses = []
+        for logits, part in zip(torch.split(hidden, piece), torch.split(wanted, piece), strict=True):
+            flat = self._side_by_side.logits(logits).float().flatten(0, 1)
+            losses.append(F.cross_entropy(flat, part.flatten(), ignore_index=IGNORED, reduction="none"))
+        return torch.cat(losses).view(wanted.shape), state

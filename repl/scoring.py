@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,12 +36,13 @@ def score_text(model: TextModel, text: str, label: str | None = None, strength: 
     A long one is cut into rows that are read side by side, each with the state that the row before left it: see
     ``checkpoints.evaluate``.
     """
-    from checkpoints.evaluate import ROW, bits_per_character, perplexity
+    from checkpoints.evaluate import bits_per_character, perplexity
+    from checkpoints.rows import ROW
 
     tokens = model.tokenizer.encode(text)
     core = model.loaded.model
-    if len(tokens) > 2 * ROW and isinstance(core, LanguageModel) and label is None:
-        surprises = _side_by_side(core, tokens, model.banned)
+    if len(tokens) > 2 * ROW and isinstance(core, LanguageModel):
+        surprises = _side_by_side(model, core, tokens, label, strength)
     else:
         surprises = _in_one_row(model, tokens, label, strength)
     counted = [surprise for surprise in surprises if surprise is not None]
@@ -60,12 +60,16 @@ def score_text(model: TextModel, text: str, label: str | None = None, strength: 
     )
 
 
-def _side_by_side(core: LanguageModel, tokens: list[int], banned: Sequence[int]) -> list[float | None]:
-    from checkpoints.evaluate import measured_threads, token_losses
+def _side_by_side(
+    model: TextModel, core: LanguageModel, tokens: list[int], label: str | None, strength: float
+) -> list[float | None]:
+    from checkpoints.evaluate import token_losses
 
-    with measured_threads(core, len(tokens)):
-        losses = token_losses(core, np.array(tokens)).tolist()
-    return [None, *(None if token in banned else loss for token, loss in zip(tokens[1:], losses, strict=True))]
+    ids = np.array(tokens)
+    surprises: list[float | None] = [None, *token_losses(core, ids, model.beginning(label, strength).state).tolist()]
+    for place in np.flatnonzero(np.isin(ids, model.banned)).tolist():
+        surprises[place] = None
+    return surprises
 
 
 def _in_one_row(model: TextModel, tokens: list[int], label: str | None, strength: float) -> list[float | None]:

@@ -2,25 +2,29 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 import torch
 from torch.nn import functional as F
 
+from cells.cell import Cell
 from cells.errors import CelloquyError
 from cells.gru import GRU
+from cells.labels import with_label
 from cells.lstm import LSTM
 from cells.model import LanguageModel, ModelConfig
 from cells.rnn import RNN
 from checkpoints import evaluate as scoring
-from checkpoints.evaluate import evaluate, score_tokens
+from checkpoints import rows
+from checkpoints.evaluate import evaluate, score_tokens, token_losses
 from checkpoints.loading import load_checkpoint
 
 VOCABULARY = 11
 
 
-def model(cell: object = None, **config: int) -> LanguageModel:
+def model(cell: object = None, **config: Any) -> LanguageModel:
     torch.manual_seed(3)
     made = LanguageModel(cell or LSTM(), ModelConfig(VOCABULARY, 10, **config))  # type: ignore[arg-type]
     with torch.no_grad():
@@ -55,9 +59,58 @@ def test_the_score_is_the_mean_surprise_of_reading_one_by_one(length: int) -> No
 def test_rows_side_by_side_score_as_one_unbroken_row(cell: object, monkeypatch: pytest.MonkeyPatch) -> None:
     made, ids = model(cell), tokens(5000)
     side_by_side = score_tokens(made, ids)
-    monkeypatch.setattr(scoring, "MOST_ROWS", 1)
+    monkeypatch.setattr(rows, "MOST_ROWS", 1)
     assert side_by_side.tokens == 4999
     assert side_by_side.mean == pytest.approx(score_tokens(made, ids).mean, abs=1e-5)
+
+
+class Own(GRU):
+    """A cell of somebody's own, for which there is no fast loop."""
+
+
+@pytest.mark.parametrize("cell", [RNN(), RNN(activation="relu"), LSTM(), GRU(), Own()], ids=lambda cell: cell.label)
+@pytest.mark.parametrize(
+    ("length", "config"), [(4097, {}), (2049, {"num_layers": 2, "residual": True, "norm": "layer", "unknown_id": 0})]
+)
+def test_every_surprise_read_side_by_side_is_that_of_one_unbroken_row(
+    cell: Cell, config: dict[str, Any], length: int
+) -> None:
+    made, ids = model(cell, **config), tokens(length)
+    found = torch.from_numpy(token_losses(made, ids))
+    with torch.no_grad():
+        logits, _ = made.eval()(torch.from_numpy(ids[:-1]).long().unsqueeze(1))
+    targets = torch.from_numpy(ids[1:]).long()
+    expected = F.cross_entropy(logits[:, 0], targets, ignore_index=config.get("unknown_id", -100), reduction="none")
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0.0)
+    assert float((found - expected).abs().mean()) < 1e-5
+
+
+def test_the_text_goes_on_from_a_state_and_every_row_is_steered_by_its_label() -> None:
+    made, ids = model(LSTM(), labels=3, label_size=4), tokens(6000)
+    start = with_label(made.initial_state(1), torch.tensor([0.0, 1.0, 0.0]))
+    _, start = made.eval()(torch.tensor([[1], [2]]), start)
+    logits, _ = made(torch.from_numpy(ids[:-1]).long().unsqueeze(1), start)
+    expected = F.cross_entropy(logits[:, 0], torch.from_numpy(ids[1:]).long(), reduction="none").detach()
+    found = torch.from_numpy(token_losses(made, ids, start))
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0.0)
+
+
+def test_the_numbers_do_not_depend_on_how_many_threads_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, ids = model(GRU()), tokens(20_000)
+    monkeypatch.setattr(rows, "thread_choices", lambda: [1])
+    alone = token_losses(made, ids)
+    monkeypatch.setattr(rows, "thread_choices", lambda: [1, 3])
+    before = torch.get_num_threads()
+    assert (token_losses(made, ids) == alone).all()
+    assert torch.get_num_threads() == before
+
+
+def test_an_error_in_one_thread_is_the_callers_and_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model(GRU())
+    monkeypatch.setattr(rows, "thread_choices", lambda: [1, 2])
+    monkeypatch.setattr(rows.Rows, "span", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        token_losses(made, tokens(20_000))
 
 
 def test_a_state_that_forgets_slowly_is_read_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +118,7 @@ def test_a_state_that_forgets_slowly_is_read_to_the_end(monkeypatch: pytest.Monk
     with torch.no_grad():
         made.recurrent_layers[0].b[10:20] += 6.0  # the forget gates: a memory of hundreds of tokens
     side_by_side = score_tokens(made, ids).mean
-    monkeypatch.setattr(scoring, "MOST_ROWS", 1)
+    monkeypatch.setattr(rows, "MOST_ROWS", 1)
     assert side_by_side == pytest.approx(score_tokens(made, ids).mean, abs=1e-3)
 
 
