@@ -7,21 +7,19 @@ that makes new bytes adds the next id.
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cells.errors import CelloquyError
-from checkpoints.tokenizers import BYTES, cut, library_pieces
+from checkpoints.tokenizers import BYTES, LARGEST_BPE, ByteTokens, cut, library_pieces
 
 if TYPE_CHECKING:
     import numpy
     import tokenizers
     from numpy.typing import NDArray
 
-LARGEST_BPE = 65_536
 LONGEST_TOKEN = 64
 """Bytes of a token at most: what a damaged header doubles with each merge ends here."""
 
@@ -36,7 +34,7 @@ def _byte_characters() -> tuple[str, ...]:
 BYTE_CHARACTERS = _byte_characters()
 
 
-class BpeTokenizer:
+class BpeTokenizer(ByteTokens):
     """Tokens of one or more bytes; nothing is unknown. ``merges`` are pairs of ids, in the order in which they apply.
 
     Raises CelloquyError for merges that no training gives: of an id that is not there yet, one that stands twice, or
@@ -44,16 +42,10 @@ class BpeTokenizer:
     """
 
     kind = "bpe"
-    unknown_id: int | None = None
 
     def __init__(self, merges: Iterable[tuple[int, int]]) -> None:
         self.merges = tuple(merges)
-        self.tokens = _token_bytes(self.merges)
-
-    @property
-    def vocabulary_size(self) -> int:
-        """256 and what the merges make."""
-        return len(self.tokens)
+        super().__init__(_token_bytes(self.merges))
 
     @cached_property
     def _encoder(self) -> tokenizers.Tokenizer:
@@ -79,22 +71,9 @@ class BpeTokenizer:
 
         return numpy.array(self.encode(text), dtype=numpy.int32)
 
-    def decode(self, tokens: Iterable[int]) -> str:
-        """The text of ids; bytes that are not UTF-8 show as U+FFFD."""
-        decoder = self.stream_decoder()
-        return "".join(decoder.push(token) for token in tokens) + decoder.flush()
-
-    def unknown_characters(self, text: str) -> list[str]:
-        """None, ever."""
-        return []
-
     def cut(self, text: str, at: int) -> int:
         """See ``checkpoints.tokenizers.cut``."""
         return cut(text, at)
-
-    def stream_decoder(self) -> BpeDecoder:
-        """A decoder that waits for the last byte of a character."""
-        return BpeDecoder(self.tokens)
 
     def to_json(self) -> dict[str, Any]:
         """The merges as one list, two ids each."""
@@ -124,30 +103,6 @@ class BpeTokenizer:
         )
         learner.train_from_iterator(library_pieces(text), trainer)
         return cls(_learned_merges(learner))
-
-
-class BpeDecoder:
-    """The stream decoder of byte-pair tokens: half a character is kept until it is whole."""
-
-    def __init__(self, tokens: list[bytes]) -> None:
-        self._tokens = tokens
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def push(self, token: int) -> str:
-        """The characters that this token completes."""
-        if not 0 <= token < len(self._tokens):
-            raise CelloquyError(f"token {token} is outside the vocabulary of {len(self._tokens)}")
-        return self._decoder.decode(self._tokens[token])
-
-    def flush(self) -> str:
-        """U+FFFD if half a character was kept."""
-        return self._decoder.decode(b"", final=True)
-
-    def copy(self) -> BpeDecoder:
-        """A decoder with the same half character."""
-        other = BpeDecoder(self._tokens)
-        other._decoder.setstate(self._decoder.getstate())
-        return other
 
 
 def import_tokenizers() -> Any:

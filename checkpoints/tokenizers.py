@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +17,8 @@ UNKNOWN = "\ufffd"
 """What an unknown token reads as when it must be shown."""
 
 LARGEST_VOCABULARY = 0x110000
+LARGEST_BPE = 65_536
+LARGEST_WORDS = 100_000
 LONG = 4096
 """From this many characters on, numpy encodes faster than a dict."""
 
@@ -73,22 +75,69 @@ class Tokenizer(Protocol):
         """Everything there is to know about the tokenizer; :func:`tokenizer_from_json` is the inverse."""
 
 
-class CharTokenizer:
+class TextTokens:
+    """Tokens that are texts: id 0 is what is unknown, and id n the n-th of ``texts``."""
+
+    unknown_id: int | None = 0
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self._ids = {text: number for number, text in enumerate(texts, 1)}
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The texts and the unknown one."""
+        return len(self._texts) + 1
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of ids; the unknown one shows as U+FFFD."""
+        return "".join(map(self.text, tokens))
+
+    def text(self, token: int) -> str:
+        """The text of one id; CelloquyError if there is no such id."""
+        if not 0 <= token <= len(self._texts):
+            raise CelloquyError(f"token {token} is outside the vocabulary of {self.vocabulary_size}")
+        return self._texts[token - 1] if token else UNKNOWN
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """The characters that the vocabulary lacks, in order of appearance, without repeats."""
+        strange = set(text) - self._ids.keys()
+        return list(dict.fromkeys(c for c in text if c in strange)) if strange else []
+
+    def stream_decoder(self) -> TextDecoder:
+        """A decoder; these tokens have no halves, so it keeps nothing."""
+        return TextDecoder(self)
+
+
+class TextDecoder:
+    """The stream decoder of tokens that are texts."""
+
+    def __init__(self, tokens: TextTokens) -> None:
+        self._tokens = tokens
+
+    def push(self, token: int) -> str:
+        """The token's text."""
+        return self._tokens.text(token)
+
+    def flush(self) -> str:
+        """Nothing is ever left."""
+        return ""
+
+    def copy(self) -> TextDecoder:
+        """Itself: there is nothing to keep apart."""
+        return self
+
+
+class CharTokenizer(TextTokens):
     """A token a character (Unicode code point). Id 0 is the unknown character; the others are in code point order."""
 
     kind = "char"
-    unknown_id: int | None = 0
 
     def __init__(self, characters: Iterable[str]) -> None:
         self.characters = "".join(sorted(set(characters)))
         if not self.characters:
             raise CelloquyError("a vocabulary needs at least one character")
-        self._ids = {character: number for number, character in enumerate(self.characters, 1)}
-
-    @property
-    def vocabulary_size(self) -> int:
-        """The characters and the unknown one."""
-        return len(self.characters) + 1
+        super().__init__(self.characters)
 
     @cached_property
     def _table(self) -> NDArray[numpy.int32]:
@@ -110,59 +159,73 @@ class CharTokenizer:
             return [self._ids.get(character, 0) for character in text]
         return [int(token) for token in self.encode_array(text).tolist()]
 
-    def decode(self, tokens: Iterable[int]) -> str:
-        """The text of ids; the unknown one shows as U+FFFD."""
-        return "".join(map(self.character, tokens))
-
-    def character(self, token: int) -> str:
-        """The text of one id; CelloquyError if there is no such id."""
-        if not 0 <= token <= len(self.characters):
-            raise CelloquyError(f"token {token} is outside the vocabulary of {self.vocabulary_size}")
-        return self.characters[token - 1] if token else UNKNOWN
-
-    def unknown_characters(self, text: str) -> list[str]:
-        """The characters that the vocabulary lacks, in order of appearance, without repeats."""
-        strange = set(text) - self._ids.keys()
-        return list(dict.fromkeys(c for c in text if c in strange)) if strange else []
-
     def cut(self, text: str, at: int) -> int:
         """Anywhere will do."""
         return min(at, len(text))
-
-    def stream_decoder(self) -> CharDecoder:
-        """A decoder; characters have no halves, so it keeps nothing."""
-        return CharDecoder(self)
 
     def to_json(self) -> dict[str, Any]:
         """Kind and characters."""
         return {"kind": "char", "characters": self.characters}
 
 
-class CharDecoder:
-    """The stream decoder of characters."""
+class ByteTokens:
+    """Tokens of one or more bytes of UTF-8, so that nothing is unknown: id n is the n-th of ``tokens``."""
 
-    def __init__(self, tokenizer: CharTokenizer) -> None:
-        self._tokenizer = tokenizer
+    unknown_id: int | None = None
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        self.tokens = tokens
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens there are."""
+        return len(self.tokens)
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of ids; bytes that are not UTF-8 show as U+FFFD."""
+        decoder = self.stream_decoder()
+        return "".join(decoder.push(token) for token in tokens) + decoder.flush()
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """None, ever."""
+        return []
+
+    def stream_decoder(self) -> ByteDecoder:
+        """A decoder that waits for the last byte of a character."""
+        return ByteDecoder(self.tokens)
+
+
+class ByteDecoder:
+    """The stream decoder of tokens that are bytes: half a character is kept until it is whole."""
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        self._tokens = tokens
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token: int) -> str:
-        """The token's character."""
-        return self._tokenizer.character(token)
+        """The characters that this token completes."""
+        if not 0 <= token < len(self._tokens):
+            raise CelloquyError(f"token {token} is outside the vocabulary of {len(self._tokens)}")
+        return self._decoder.decode(self._tokens[token])
 
     def flush(self) -> str:
-        """Nothing is ever left."""
-        return ""
+        """U+FFFD if half a character was kept."""
+        return self._decoder.decode(b"", final=True)
 
-    def copy(self) -> CharDecoder:
-        """Itself: there is nothing to keep apart."""
-        return self
+    def copy(self) -> ByteDecoder:
+        """A decoder with the same half character."""
+        other = ByteDecoder(self._tokens)
+        other._decoder.setstate(self._decoder.getstate())
+        return other
 
 
-class ByteTokenizer:
+class ByteTokenizer(ByteTokens):
     """A token a byte of UTF-8: 256 ids, and nothing is unknown."""
 
     kind = "byte"
-    vocabulary_size = 256
-    unknown_id: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__(BYTES)
 
     def encode_array(self, text: str) -> NDArray[numpy.int32]:
         """The bytes of a text [N]."""
@@ -174,49 +237,13 @@ class ByteTokenizer:
         """The bytes of a text; a lone surrogate, which UTF-8 cannot hold, reads as U+FFFD."""
         return list(utf8(text))
 
-    def decode(self, tokens: Iterable[int]) -> str:
-        """The text of bytes; what is not UTF-8 shows as U+FFFD."""
-        decoder = self.stream_decoder()
-        return "".join(decoder.push(token) for token in tokens) + decoder.flush()
-
-    def unknown_characters(self, text: str) -> list[str]:
-        """None, ever."""
-        return []
-
     def cut(self, text: str, at: int) -> int:
         """Anywhere will do."""
         return min(at, len(text))
 
-    def stream_decoder(self) -> ByteDecoder:
-        """A decoder that waits for the last byte of a character."""
-        return ByteDecoder()
-
     def to_json(self) -> dict[str, Any]:
         """The kind is everything."""
         return {"kind": "byte"}
-
-
-class ByteDecoder:
-    """The stream decoder of bytes: half a character is kept until it is whole."""
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def push(self, token: int) -> str:
-        """The characters that this byte completes."""
-        if not 0 <= token < 256:
-            raise CelloquyError(f"token {token} is outside the vocabulary of 256")
-        return self._decoder.decode(bytes((token,)))
-
-    def flush(self) -> str:
-        """U+FFFD if half a character was kept."""
-        return self._decoder.decode(b"", final=True)
-
-    def copy(self) -> ByteDecoder:
-        """A decoder with the same half character."""
-        other = ByteDecoder()
-        other._decoder.setstate(self._decoder.getstate())
-        return other
 
 
 def make_tokenizer(tokens: str, text: str, normalize: str = "none", lowercase: bool = False) -> Tokenizer:
@@ -238,7 +265,7 @@ def check_tokens(tokens: str) -> tuple[str, int]:
     kind, colon, number = tokens.partition(":")
     if tokens in ("char", "byte", "word"):
         return kind, 0
-    sizes = {"bpe": (257, 65_536), "word": (2, 100_000)}
+    sizes = {"bpe": (len(BYTES) + 1, LARGEST_BPE), "word": (2, LARGEST_WORDS)}
     if kind not in sizes or not colon:
         raise UsageError(f"tokens must be char, byte, bpe:N, word or word:N, not {tokens!r}")
     low, high = sizes[kind]
@@ -304,15 +331,12 @@ def _plain_from_json(data: Mapping[str, Any]) -> Tokenizer:
 
 def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
     """The UTF-8 of every token by its id; b"" for the unknown one."""
-    from checkpoints.bpe import BpeTokenizer
     from checkpoints.normalization import NormalizingTokenizer
 
     if isinstance(tokenizer, NormalizingTokenizer):
         return token_bytes(tokenizer.inner)
-    if isinstance(tokenizer, ByteTokenizer):
-        return list(BYTES)
-    if isinstance(tokenizer, BpeTokenizer):
-        return tokenizer.tokens
+    if isinstance(tokenizer, ByteTokens):
+        return list(tokenizer.tokens)
     texts = (tokenizer.decode((id,)) for id in range(tokenizer.vocabulary_size))
     return [b"" if id == tokenizer.unknown_id else utf8(text) for id, text in enumerate(texts)]
 

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from cells.errors import CelloquyError
 from checkpoints.bpe import import_tokenizers
-from checkpoints.tokenizers import UNKNOWN, cut, library_pieces, utf8
+from checkpoints.tokenizers import LARGEST_WORDS, TextTokens, cut, library_pieces, utf8
 
 if TYPE_CHECKING:
     import numpy
     import tokenizers
     from numpy.typing import NDArray
 
-LARGEST_WORDS = 100_000
 DEFAULT_WORDS = 10_000
 LONGEST_WORD = 64
 FEWEST = 2
@@ -42,26 +41,20 @@ WORD = "|".join(
 """What a word is, as a pattern of the library's (Oniguruma). Every character of a text is in some word."""
 
 
-class WordTokenizer:
+class WordTokenizer(TextTokens):
     """Id 0 is the unknown character; then come ``words``, each with its space. A word that is not there is spelled.
 
     ``spelled`` False reads such a word as one unknown token instead: what a classifier wants.
     """
 
     kind = "word"
-    unknown_id: int | None = 0
 
     def __init__(self, words: Iterable[str], spelled: bool = True) -> None:
         self.words = tuple(words)
         self.spelled = spelled
-        self._ids = {word: number for number, word in enumerate(self.words, 1)}
+        super().__init__(self.words)
         if not self.words or len(self._ids) != len(self.words) or len(self.words) > LARGEST_WORDS:
             raise CelloquyError("the vocabulary is damaged: its words are none, too many, or stand twice")
-
-    @property
-    def vocabulary_size(self) -> int:
-        """The words and the unknown one."""
-        return len(self.words) + 1
 
     @cached_property
     def _encoder(self) -> tokenizers.Tokenizer:
@@ -91,29 +84,14 @@ class WordTokenizer:
 
         return numpy.array(self.encode(text), dtype=numpy.int32)
 
-    def decode(self, tokens: Iterable[int]) -> str:
-        """The text of ids; the unknown one shows as U+FFFD."""
-        return "".join(self._word(token) for token in tokens)
-
-    def _word(self, token: int) -> str:
-        if not 0 <= token <= len(self.words):
-            raise CelloquyError(f"token {token} is outside the vocabulary of {self.vocabulary_size}")
-        return self.words[token - 1] if token else UNKNOWN
-
     def unknown_characters(self, text: str) -> list[str]:
         """The characters of unknown words that have no token of their own, in order, without repeats."""
-        strange = set(text) - self._ids.keys()
-        if not strange or 0 not in self.encode(text):
-            return []
-        return list(dict.fromkeys(c for c in text if c in strange))
+        strange = super().unknown_characters(text)
+        return strange if strange and 0 in self.encode(text) else []
 
     def cut(self, text: str, at: int) -> int:
         """See ``checkpoints.tokenizers.cut``."""
         return cut(text, at)
-
-    def stream_decoder(self) -> WordDecoder:
-        """A decoder; words have no halves, so it keeps nothing."""
-        return WordDecoder(self)
 
     def to_json(self) -> dict[str, Any]:
         """The words, and whether others are spelled."""
@@ -147,25 +125,6 @@ class WordTokenizer:
                 f" give --tokens word:{10 ** len(str(2 * len(characters)))}"
             )
         return cls(characters + words[: size - len(characters) - 1], spelled)
-
-
-class WordDecoder:
-    """The stream decoder of words."""
-
-    def __init__(self, tokenizer: WordTokenizer) -> None:
-        self._tokenizer = tokenizer
-
-    def push(self, token: int) -> str:
-        """The token's word, with its space."""
-        return self._tokenizer.decode((token,))
-
-    def flush(self) -> str:
-        """Nothing is ever left."""
-        return ""
-
-    def copy(self) -> WordDecoder:
-        """Itself: there is nothing to keep apart."""
-        return self
 
 
 def word_splitter(library: Any) -> tokenizers.pre_tokenizers.PreTokenizer:
