@@ -93,6 +93,7 @@ class TrainingSession:
         self._format, self._encoding, self._errors = "text", "utf-8", "strict"
         self._corpus: Corpus | LargeCorpus | None = None
         self._texts: dict[str, Text] = {}
+        self._tokenizers: dict[tuple[Any, ...], Tokenizer] = {}
 
     @property
     def corpus(self) -> Corpus | LargeCorpus:
@@ -195,7 +196,10 @@ class TrainingSession:
         return self._texts[key]
 
     def _tokenizer(self, run: CellRun) -> Tokenizer:
-        """The tokenizer that the run began with, or that of the checkpoint it starts from, or the corpus's own."""
+        """The tokenizer that the run began with, or that of the checkpoint it starts from, or the corpus's own.
+
+        The last is made once for all cells that want the same.
+        """
         if run.resume is not None:
             tokenizer = tokenizer_from_json(run.resume.tokenizer)
             self._check_changed(run, tokenizer)
@@ -203,6 +207,13 @@ class TrainingSession:
         if run.start is not None:
             return widened_tokenizer(run.start.tokenizer, self.corpus.letters)
         options = run.options
+        key = (options.tokens, options.normalize, options.lowercase, options.val)
+        if key not in self._tokenizers:
+            self._tokenizers[key] = self._made_tokenizer(options)
+        return self._tokenizers[key]
+
+    def _made_tokenizer(self, options: TrainOptions) -> Tokenizer:
+        """A new tokenizer for the corpus; byte pairs and words are learned now."""
         return corpus_tokenizer(self.corpus, options.tokens, options.normalize, options.lowercase)
 
     def _check_changed(self, run: CellRun, tokenizer: Tokenizer) -> None:

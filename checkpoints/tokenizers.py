@@ -246,18 +246,21 @@ class ByteTokenizer(ByteTokens):
         return {"kind": "byte"}
 
 
-def make_tokenizer(tokens: str, text: str, normalize: str = "none", lowercase: bool = False) -> Tokenizer:
+def make_tokenizer(
+    tokens: str, text: str, normalize: str = "none", lowercase: bool = False, spelled: bool = True
+) -> Tokenizer:
     """The tokenizer that ``--tokens`` names, for this text. UsageError if there is none of that name.
 
     A vocabulary is that of the whole corpus, its validation part included, so that no character of it is left out of
-    the validation loss.
+    the validation loss. ``spelled`` is that of words: see ``checkpoints.words``.
     """
     kind, size = check_tokens(tokens)
     if normalize == "none" and not lowercase:
-        return _trained(kind, size, text)
+        return _trained(kind, size, text, spelled)
     from checkpoints.normalization import NormalizingTokenizer, normalized
 
-    return NormalizingTokenizer(_trained(kind, size, normalized(text, normalize, lowercase)), normalize, lowercase)
+    inner = _trained(kind, size, normalized(text, normalize, lowercase), spelled)
+    return NormalizingTokenizer(inner, normalize, lowercase)
 
 
 def check_tokens(tokens: str) -> tuple[str, int]:
@@ -280,7 +283,7 @@ def tokens_option(described: Mapping[str, Any]) -> str:
     return f"{tokenizer.kind}:{tokenizer.vocabulary_size}" if tokenizer.kind in ("bpe", "word") else tokenizer.kind
 
 
-def _trained(kind: str, size: int, text: str) -> Tokenizer:
+def _trained(kind: str, size: int, text: str, spelled: bool) -> Tokenizer:
     if kind == "char":
         return CharTokenizer(set(text))
     if kind == "byte":
@@ -291,7 +294,7 @@ def _trained(kind: str, size: int, text: str) -> Tokenizer:
         return BpeTokenizer.train(text, size)
     from checkpoints.words import DEFAULT_WORDS, WordTokenizer
 
-    return WordTokenizer.train(text, size or DEFAULT_WORDS)
+    return WordTokenizer.train(text, size or DEFAULT_WORDS, spelled)
 
 
 def tokenizer_from_json(data: Any) -> Tokenizer:

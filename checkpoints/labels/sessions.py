@@ -33,7 +33,6 @@ from checkpoints.session import RANDOM_APART, CellRun, TrainingSession
 from checkpoints.tokenizers import Tokenizer, make_tokenizer
 from checkpoints.trainer import Trainer
 from checkpoints.validation import Validation
-from checkpoints.words import WordTokenizer
 
 if TYPE_CHECKING:
     from checkpoints.progress import Reporter
@@ -132,18 +131,10 @@ class ClassifierSession(LabelledSession):
             )
         return cast(LabelledTexts, self._texts[key])
 
-    def _tokenizer(self, run: CellRun) -> Tokenizer:
-        """The run's tokenizer, or one of the texts to learn from: what only others hold must stay unknown."""
-        if run.resume is not None:
-            return super()._tokenizer(run)
-        train = self.split(run.options.val).train
-        options = run.options
-        text = "\n".join(self.labelled.texts[place] for place in train)
-        tokenizer = make_tokenizer(options.tokens, text, options.normalize, options.lowercase)
-        inner = getattr(tokenizer, "inner", tokenizer)
-        if isinstance(inner, WordTokenizer):
-            inner.spelled = False  # a word that is not in the vocabulary is one unknown token
-        return tokenizer
+    def _made_tokenizer(self, options: TrainOptions) -> Tokenizer:
+        """Of the texts to learn from: what only others hold must stay unknown, a word one token."""
+        text = "\n".join(self.labelled.texts[place] for place in self.split(options.val).train)
+        return make_tokenizer(options.tokens, text, options.normalize, options.lowercase, spelled=False)
 
     def _size(self, options: TrainOptions, text: Text) -> BatchSize:
         texts = cast(LabelledTexts, text).train_texts

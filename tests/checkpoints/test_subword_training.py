@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cells.errors import CelloquyError, UsageError
+from checkpoints.bpe import BpeTokenizer
 from checkpoints.evaluate import evaluate
 from checkpoints.header import read_header
 from checkpoints.loading import load_checkpoint
@@ -36,6 +37,19 @@ def test_the_whole_tokenizer_is_in_the_file_and_the_log_tells_bits_a_character(
     expected = figures["val_loss"] / math.log(2) * count / len(validation)
     assert figures["val_bits_per_character"] == pytest.approx(expected)
     assert evaluate(loaded, validation)["bits_per_character"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_byte_pairs_are_learned_once_for_all_cells(small_train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[int] = []
+    train = BpeTokenizer.train
+
+    def counted(text: str, size: int) -> BpeTokenizer:
+        learned.append(size)
+        return train(text, size)
+
+    monkeypatch.setattr(BpeTokenizer, "train", counted)
+    small_train(tokens="bpe:300", cell="rnn,gru", steps=1)
+    assert learned == [300]
 
 
 def test_a_resumed_run_of_byte_pairs_ends_with_the_same_bits(small_train: Train) -> None:
