@@ -21,7 +21,7 @@ from cells.cell import Cell
 from cells.errors import CelloquyError, UsageError
 from cells.kernels import builtin_kernel
 from cells.layer import KernelFinder, Layer
-from cells.model import NORMS, Dropout, check_whole, token_embedding
+from cells.model import Dropout, RecurrentModel, check_sizes, check_whole, token_embedding
 from cells.state import State
 
 POOLS = ("last", "max", "mean")
@@ -50,19 +50,10 @@ class ClassifierConfig:
     unknown_id: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary_size", "hidden_size", "num_layers"):
-            check_whole(name, getattr(self, name), 1)
+        check_sizes(self, "residual", "bidirectional")
         check_whole("classes", self.classes, 2)
-        check_whole("embedding_size", self.embedding_size, 0)
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout must be at least 0 and below 1, not {self.dropout!r}")
-        if not isinstance(self.residual, bool) or not isinstance(self.bidirectional, bool):
-            raise UsageError("residual and bidirectional are true or false")
-        for name, allowed in (("norm", NORMS), ("pool", POOLS)):
-            if getattr(self, name) not in allowed:
-                raise UsageError(f"{name} must be {' or '.join(allowed)}, not {getattr(self, name)!r}")
-        if self.unknown_id is not None:
-            check_whole("unknown_id", self.unknown_id, 0, self.vocabulary_size - 1)
+        if self.pool not in POOLS:
+            raise UsageError(f"pool must be {' or '.join(POOLS)}, not {self.pool!r}")
 
     @property
     def embedding(self) -> int:
@@ -109,7 +100,7 @@ class ClassifierBlock(nn.Module):
         self.residual = config.residual and input_size == config.summary_size
 
 
-class TextClassifier(nn.Module):
+class TextClassifier(RecurrentModel):
     """p(label | text) by a stack of recurrent layers of one cell, each reading the text forwards and, if asked, back.
 
     Bidirectional layers as in Schuster and Paliwal 1997 and Graves and Schmidhuber 2005: the next layer is given both
@@ -117,37 +108,13 @@ class TextClassifier(nn.Module):
     """
 
     def __init__(self, cell: Cell, config: ClassifierConfig, *, kernels: KernelFinder | None = builtin_kernel) -> None:
-        super().__init__()
-        self.cell = cell
+        super().__init__(cell, kernels)
         self.config = config
-        self.kernels = kernels
         sizes = [config.embedding] + [config.summary_size] * (config.num_layers - 1)
         self.embedding = token_embedding(config.vocabulary_size, config.embedding)
         self.blocks = nn.ModuleList(ClassifierBlock(cell, size, config) for size in sizes)
         self.readout = nn.Linear(config.summary_size, config.classes)
         self.drop: Dropout = F.dropout
-        self._compute_dtype: torch.dtype | None = None
-
-    @property
-    def compute_dtype(self) -> torch.dtype | None:
-        """The dtype of matrix products (None: the parameters'); everything else keeps the parameters' dtype."""
-        return self._compute_dtype
-
-    @compute_dtype.setter
-    def compute_dtype(self, dtype: torch.dtype | None) -> None:
-        self._compute_dtype = dtype
-        for layer in self.recurrent_layers:
-            layer.compute_dtype = dtype
-
-    @property
-    def recurrent_layers(self) -> list[Layer]:
-        """The recurrent layers, from the input up, forwards before backwards."""
-        return [layer for block in self.blocks for layer in block.directions]  # type: ignore[union-attr]
-
-    @property
-    def parameter_count(self) -> int:
-        """The number of learned numbers."""
-        return sum(parameter.numel() for parameter in self.parameters())
 
     def initial_state(self, batch: int) -> State:
         """Nothing: a text is read from its beginning, so that no state is carried from batch to batch."""
@@ -184,8 +151,7 @@ class TextClassifier(nn.Module):
 
     def _run(self, layer: Layer, x: Tensor) -> Tensor:
         """The outputs [T, B, H] of one direction, by its kernel if there is one."""
-        training = self.training and torch.is_grad_enabled()
-        kernel = self.kernels and self.kernels(self.cell, layer.W.device, layer.product_dtype, training)
+        kernel = self.kernel_for(layer)
         y, _ = kernel(layer, x, layer.initial_state(x.shape[1])) if kernel else layer(x)
         return y
 

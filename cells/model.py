@@ -52,21 +52,11 @@ class ModelConfig:
     label_size: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary_size", "hidden_size", "num_layers"):
-            check_whole(name, getattr(self, name), 1)
-        check_whole("embedding_size", self.embedding_size, 0)
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout must be at least 0 and below 1, not {self.dropout!r}")
-        if not isinstance(self.residual, bool) or not isinstance(self.tie, bool):
-            raise UsageError("residual and tie are true or false")
-        if self.norm not in NORMS:
-            raise UsageError(f"norm must be none or layer, not {self.norm!r}")
+        check_sizes(self, "residual", "tie")
         if self.tie and self.embedding != self.hidden_size:
             raise UsageError(
                 f"tied weights need equal sizes, not {self.embedding} and {self.hidden_size}: leave embed at 0"
             )
-        if self.unknown_id is not None:
-            check_whole("unknown_id", self.unknown_id, 0, self.vocabulary_size - 1)
         check_whole("labels", self.labels, 0)
         check_whole("label_size", self.label_size, 1 if self.labels else 0)
 
@@ -95,6 +85,22 @@ def check_whole(name: str, value: Any, low: int, high: int = LARGEST) -> None:
     """UsageError unless ``value`` is a whole number in this range."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise UsageError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def check_sizes(config: Any, *flags: str) -> None:
+    """UsageError for what no model can have; ``flags`` are those of its sizes that are true or false."""
+    for name in ("vocabulary_size", "hidden_size", "num_layers"):
+        check_whole(name, getattr(config, name), 1)
+    check_whole("embedding_size", config.embedding_size, 0)
+    dropout = config.dropout
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise UsageError(f"dropout must be at least 0 and below 1, not {dropout!r}")
+    if not all(isinstance(getattr(config, flag), bool) for flag in flags):
+        raise UsageError(f"{' and '.join(flags)} are true or false")
+    if config.norm not in NORMS:
+        raise UsageError(f"norm must be {' or '.join(NORMS)}, not {config.norm!r}")
+    if config.unknown_id is not None:
+        check_whole("unknown_id", config.unknown_id, 0, config.vocabulary_size - 1)
 
 
 class Block(nn.Module):
@@ -126,28 +132,13 @@ def token_embedding(vocabulary_size: int, size: int) -> nn.Embedding:
     return nn.Embedding(vocabulary_size, size, _weight=weight)
 
 
-class LanguageModel(nn.Module):
-    """p(next token | tokens so far) by a stack of recurrent layers of one cell.
+class RecurrentModel(nn.Module):
+    """What all models of recurrent layers of one cell have: precision, kernels, and the number of their parameters."""
 
-    Pre-normalisation (``norm="layer"``) and residual paths follow Ba, Kiros and Hinton 2016 and He et al. 2015; tied
-    input and output embeddings Press and Wolf 2017; dropout acts on each layer's output, never inside the recurrence
-    (Zaremba, Sutskever and Vinyals 2014).
-    """
-
-    def __init__(self, cell: Cell, config: ModelConfig, *, kernels: KernelFinder | None = builtin_kernel) -> None:
+    def __init__(self, cell: Cell, kernels: KernelFinder | None) -> None:
         super().__init__()
         self.cell = cell
-        self.config = config
         self.kernels = kernels
-        sizes = [config.embedding] + [config.hidden_size] * (config.num_layers - 1)
-        self.embedding = token_embedding(config.vocabulary_size, config.embedding)
-        joined = [config.label_size] + [0] * (config.num_layers - 1)
-        self.blocks = nn.ModuleList(Block(cell, size, config, more) for size, more in zip(sizes, joined, strict=True))
-        self.labels = LabelVectors(config.labels, config.label_size) if config.labels else None
-        self.final_norm = nn.LayerNorm(config.hidden_size) if config.norm == "layer" else None
-        self.readout = nn.Linear(config.hidden_size, config.vocabulary_size)
-        if config.tie:
-            self.readout.weight = self.embedding.weight
         self._compute_dtype: torch.dtype | None = None
         self.notice: Callable[[str], None] = _to_nobody
 
@@ -164,13 +155,42 @@ class LanguageModel(nn.Module):
 
     @property
     def recurrent_layers(self) -> list[Layer]:
-        """The recurrent layers, from the input up."""
-        return [block.recurrent for block in self.blocks]  # type: ignore[misc]
+        """The recurrent layers, from the input up, forwards before backwards."""
+        return [module for module in self.modules() if isinstance(module, Layer)]
 
     @property
     def parameter_count(self) -> int:
         """The number of learned numbers; a tied matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def kernel_for(self, layer: Layer) -> Kernel | None:
+        """The fused kernel for a layer in its present mode, if the finder gives one."""
+        if self.kernels is None:
+            return None
+        training = self.training and torch.is_grad_enabled()
+        return self.kernels(self.cell, layer.W.device, layer.product_dtype, training)
+
+
+class LanguageModel(RecurrentModel):
+    """p(next token | tokens so far) by a stack of recurrent layers of one cell.
+
+    Pre-normalisation (``norm="layer"``) and residual paths follow Ba, Kiros and Hinton 2016 and He et al. 2015; tied
+    input and output embeddings Press and Wolf 2017; dropout acts on each layer's output, never inside the recurrence
+    (Zaremba, Sutskever and Vinyals 2014).
+    """
+
+    def __init__(self, cell: Cell, config: ModelConfig, *, kernels: KernelFinder | None = builtin_kernel) -> None:
+        super().__init__(cell, kernels)
+        self.config = config
+        sizes = [config.embedding] + [config.hidden_size] * (config.num_layers - 1)
+        self.embedding = token_embedding(config.vocabulary_size, config.embedding)
+        joined = [config.label_size] + [0] * (config.num_layers - 1)
+        self.blocks = nn.ModuleList(Block(cell, size, config, more) for size, more in zip(sizes, joined, strict=True))
+        self.labels = LabelVectors(config.labels, config.label_size) if config.labels else None
+        self.final_norm = nn.LayerNorm(config.hidden_size) if config.norm == "layer" else None
+        self.readout = nn.Linear(config.hidden_size, config.vocabulary_size)
+        if config.tie:
+            self.readout.weight = self.embedding.weight
 
     def initial_state(self, batch: int) -> State:
         """The state before any token, for ``batch`` rows; where labels steer, that there is none is its last entry."""
@@ -239,13 +259,6 @@ class LanguageModel(nn.Module):
             y, state = layer.run(_entering(table, tokens[part], layer, here), state)
             outputs.append(y)
         return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]), state
-
-    def kernel_for(self, layer: Layer) -> Kernel | None:
-        """The fused kernel for a layer in its present mode, if the finder gives one."""
-        if self.kernels is None:
-            return None
-        training = self.training and torch.is_grad_enabled()
-        return self.kernels(self.cell, layer.W.device, layer.product_dtype, training)
 
     def read(self, hidden: Tensor) -> Tensor:
         """Logits [..., V] from the last layer's output, in the parameters' dtype."""
