@@ -61,6 +61,11 @@ class ClassifierConfig:
         return self.embedding_size or self.hidden_size
 
     @property
+    def labels(self) -> int:
+        """How many labels the model knows: it tells ``classes`` of them."""
+        return self.classes
+
+    @property
     def directions(self) -> int:
         """1, or 2 where every layer also reads backwards."""
         return 2 if self.bidirectional else 1

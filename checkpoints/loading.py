@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from cells.cell import Cell
 from cells.errors import CelloquyError, UsageError
-from cells.model import LanguageModel, ModelConfig
+from cells.model import LanguageModel, ModelConfig, RecurrentModel
 from checkpoints.card import card
 from checkpoints.files import load_tensors
 from checkpoints.finding import find
@@ -21,7 +21,10 @@ from checkpoints.shown import plain
 from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
 
 if TYPE_CHECKING:
+    from cells.classifier import ClassifierConfig
     from plugins.registry import Registry
+
+Model = TypeVar("Model", bound=RecurrentModel)
 
 MOST_LAYERS = 256
 """What ``celloquy train`` can make; a file that speaks of more would take long to refuse."""
@@ -60,23 +63,39 @@ def load_checkpoint(
     if header.task == CLASSIFY:
         classifier = path.name.removesuffix(".safetensors")
         raise CelloquyError(f"{classifier} tells the labels of texts and writes none; celloquy classify uses it")
+    tokenizer, model = load_model(path, header, ModelConfig.from_json, LanguageModel, registry, device)
+    return Loaded(path, header, tokenizer, model.cell, model)
+
+
+def load_model(
+    path: Path,
+    header: Header,
+    sizes: Callable[[Mapping[str, Any]], ModelConfig | ClassifierConfig],
+    kind: Callable[..., Model],
+    registry: Registry | None,
+    device: str | torch.device,
+) -> tuple[Tokenizer, Model]:
+    """The tokenizer and the model in a file, a ``kind`` of model of the ``sizes`` in its header, to be read from.
+
+    Raises CelloquyError as :func:`load_checkpoint` does.
+    """
+    own = _the_registry(registry)
     try:
         tokenizer = tokenizer_from_json(header.tokenizer)
-        config = _config(header, tokenizer)
-        made = make_cell(header, registry)
-        own = the_registry(registry)
-        kernels = own.kernel_finder()
-        check_shapes(header, config.num_layers, lambda: LanguageModel(made, config, kernels=None))
-        model = LanguageModel(made, config, kernels=kernels)
+        config = sizes(header.model)
+        _check_config(config, header, tokenizer)
+        cell = _make_cell(header, own)
+        _check_shapes(header, config.num_layers, lambda: kind(cell, config, kernels=None))
+        model = kind(cell, config, kernels=own.kernel_finder())
         model.notice = lambda message: own.notice(message)  # a bound method would take the registry along in a copy
     except CelloquyError as error:
         raise CelloquyError(f"{path}: {plain(str(error))}") from error
-    fill(model, load_tensors(path), path)
+    _fill(model, load_tensors(path), path)
     model.requires_grad_(False)
-    return Loaded(path, header, tokenizer, made, model.to(device).eval())
+    return tokenizer, model.to(device).eval()
 
 
-def the_registry(registry: Registry | None) -> Registry:
+def _the_registry(registry: Registry | None) -> Registry:
     """The registry that was given, or that of the process."""
     if registry is not None:
         return registry
@@ -85,20 +104,17 @@ def the_registry(registry: Registry | None) -> Registry:
     return default_registry()
 
 
-def _config(header: Header, tokenizer: Tokenizer) -> ModelConfig:
-    config = ModelConfig.from_json(header.model)
+def _check_config(config: ModelConfig | ClassifierConfig, header: Header, tokenizer: Tokenizer) -> None:
     if config.labels != len(header.label_names):
         raise CelloquyError(f"damaged: its model has {config.labels} labels, its header {len(header.label_names)}")
     if config.vocabulary_size != tokenizer.vocabulary_size or config.unknown_id != tokenizer.unknown_id:
         raise CelloquyError(
             f"damaged: its model has {config.vocabulary_size} tokens, its vocabulary {tokenizer.vocabulary_size}"
         )
-    return config
 
 
-def make_cell(header: Header, registry: Registry | None = None) -> Cell:
+def _make_cell(header: Header, registry: Registry) -> Cell:
     """The cell that a checkpoint was trained with, from the registry; CelloquyError if there is no such cell."""
-    registry = the_registry(registry)
     name, version = header.cell_name, header.cell["version"]
     provider = " ".join(str(header.cell.get(key, "")) for key in ("distribution", "distribution_version")).strip()
     if name not in registry.cells:
@@ -114,7 +130,7 @@ def make_cell(header: Header, registry: Registry | None = None) -> Cell:
     return cell
 
 
-def check_shapes(header: Header, layers: int, make: Callable[[], nn.Module]) -> None:
+def _check_shapes(header: Header, layers: int, make: Callable[[], nn.Module]) -> None:
     """Refuse sizes that the file's own tensors contradict, before memory is taken for what ``make`` makes of them."""
     if layers > min(MOST_LAYERS, len(header.tensors)):
         raise CelloquyError(f"damaged: {layers} layers in {len(header.tensors)} tensors")
@@ -138,7 +154,7 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Give every parameter its tensor; CelloquyError if one holds what is not a finite number."""
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(tensors[name]).all()):

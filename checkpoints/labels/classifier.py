@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from cells.classifier import ClassifierConfig, TextClassifier
 from cells.errors import CelloquyError
-from checkpoints.files import load_tensors
 from checkpoints.finding import find
 from checkpoints.header import CLASSIFY, Header, read_header
 from checkpoints.labels.batches import EncodedTexts, encoded
 from checkpoints.labels.corpus import LabelledCorpus
 from checkpoints.labels.figures import Probabilities, figures
 from checkpoints.labels.reading import probabilities
-from checkpoints.loading import check_shapes, fill, load_checkpoint, make_cell, the_registry
-from checkpoints.shown import plain
-from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
+from checkpoints.loading import load_checkpoint, load_model
+from checkpoints.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 TEXTS_AT_ONCE = 256
 """Texts of a stream that are read together: memory stays the same for any number."""
 
+JUDGED_AT_ONCE = 4096
+"""Texts of a corpus that are read together, so that those of like length stand side by side."""
 
 TRAINED = "a trained classifier"
 BAYES = "Bayes' rule on log p(text | label), with the shares of the labels in the training text as priors"
@@ -80,9 +82,8 @@ class Classifier:
         """The figures of ``checkpoints.labels.figures`` on labelled text whose labels are the model's, in its order."""
         if corpus.names != self.labels:
             raise CelloquyError("the labels of the text are not the model's; read it with known=classifier.labels")
-        rows = [self.probabilities(corpus.texts[at : at + 4096]) for at in range(0, len(corpus), 4096)]
-        import numpy
-
+        parts = (corpus.texts[at : at + JUDGED_AT_ONCE] for at in range(0, len(corpus), JUDGED_AT_ONCE))
+        rows = [self.probabilities(part) for part in parts]
         return figures(numpy.concatenate(rows) if rows else numpy.zeros((0, 2)), corpus.labels, corpus.names)
 
 
@@ -99,23 +100,8 @@ def load_classifier(
         from checkpoints.labels.bayes import BayesClassifier
 
         return BayesClassifier(load_checkpoint(path, registry=registry, device=device))
-    try:
-        if header.task != CLASSIFY:
-            raise CelloquyError("it writes and knows no labels; celloquy train --task classify makes a classifier")
-        tokenizer = tokenizer_from_json(header.tokenizer)
-        config = ClassifierConfig.from_json(header.model)
-        if (config.vocabulary_size, config.unknown_id) != (tokenizer.vocabulary_size, tokenizer.unknown_id):
-            raise CelloquyError(
-                f"damaged: its model has {config.vocabulary_size} tokens, its vocabulary {tokenizer.vocabulary_size}"
-            )
-        if config.classes != len(header.label_names):
-            raise CelloquyError(f"damaged: its model has {config.classes} labels, its header {len(header.label_names)}")
-        made = make_cell(header, registry)
-        kernels = the_registry(registry).kernel_finder()
-        check_shapes(header, config.num_layers, lambda: TextClassifier(made, config, kernels=None))
-        model = TextClassifier(made, config, kernels=kernels)
-    except CelloquyError as error:
-        raise CelloquyError(f"{path}: {plain(str(error))}") from error
-    fill(model, load_tensors(path), path)
-    model.requires_grad_(False)
-    return Classifier(path, header, tokenizer, model.to(device).eval())
+    if header.task != CLASSIFY:
+        makes = "celloquy train --task classify makes a classifier"
+        raise CelloquyError(f"{path}: it writes and knows no labels; {makes}")
+    tokenizer, model = load_model(path, header, ClassifierConfig.from_json, TextClassifier, registry, device)
+    return Classifier(path, header, tokenizer, model)
