@@ -94,6 +94,10 @@ class SequentialBatches:
         """How often the corpus has been read so far."""
         return self.read * self.batch / len(self.tokens)
 
+    def steps(self, epochs: float) -> int:
+        """How many batches read the corpus so often, at least one."""
+        return max(1, round(epochs * len(self.tokens) / self.tokens_a_step))
+
     def next(self) -> tuple[Tensor, Tensor]:
         """Inputs and targets, int64 [T, B] each; a target is the token after its input."""
         places = (self._starts + (self._offsets + self.read)) % len(self.tokens)

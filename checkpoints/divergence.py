@@ -21,14 +21,15 @@ class Diverged(CelloquyError):
     """The loss or the weights can no longer be used."""
 
 
-def check_loss(mean: float, norm: float, lowest: float | None, vocabulary_size: int, step: int) -> None:
-    """Diverged if the mean loss (nats a token) or the gradient's norm is not finite, or the loss has exploded.
+def check_loss(mean: float, norm: float, lowest: float | None, choices: int, step: int) -> None:
+    """Diverged if the mean loss (nats) or the gradient's norm is not finite, or the loss has exploded.
 
-    Exploded is a loss above 2 ln V + 1, where V tokens all equally likely give ln V, in a run whose ``lowest`` was not.
+    Exploded is a loss above 2 ln V + 1, where V ``choices`` all equally likely give ln V, in a run whose ``lowest`` was
+    not.
     """
     if not math.isfinite(mean) or not math.isfinite(norm):
         raise Diverged(f"the loss is no longer a finite number at step {step}")
-    bound = 2 * math.log(vocabulary_size) + 1
+    bound = 2 * math.log(choices) + 1
     if lowest is not None and lowest <= bound < mean:
         raise Diverged(f"the loss has exploded from {lowest:.2f} to {mean:.2f} at step {step}")
 

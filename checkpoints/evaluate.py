@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cells.errors import CelloquyError
-from cells.model import LanguageModel
+from cells.model import LanguageModel, RecurrentModel
 from cells.state import State, select, stack
 from checkpoints.batches import LET_GO_EVERY, Tokens
 from checkpoints.rows import IGNORED, Rows, SideBySide, beginning
@@ -98,7 +98,7 @@ def score_tokens(model: LanguageModel, tokens: Tokens) -> Score:
     if len(tokens) < 2:
         raise CelloquyError("the text is too short to score: it needs two characters, one to read and one to foretell")
     rows = Rows(tokens, model.config, model.readout.bias.device)
-    with _exact(model):
+    with exact(model):
         reading = _Reading(model, rows, min(rows.length, KEPT // rows.count))
         reading.read(model.initial_state(1))
     score = Score(float(reading.sums.sum()), int(reading.known.sum()))
@@ -115,7 +115,7 @@ def token_losses(model: LanguageModel, tokens: Tokens, start: State | None = Non
     For a text of two rows or more; a shorter one gains nothing by being read so.
     """
     rows = Rows(tokens, model.config, model.readout.bias.device)
-    with _exact(model):
+    with exact(model):
         reading = _Reading(model, rows, rows.length)
         reading.read(model.initial_state(1) if start is None else start)
     losses: NDArray[numpy.float32] = reading.losses.t().reshape(-1)[: rows.scored].cpu().numpy()
@@ -123,8 +123,8 @@ def token_losses(model: LanguageModel, tokens: Tokens, start: State | None = Non
 
 
 @contextlib.contextmanager
-def _exact(model: LanguageModel) -> Iterator[None]:
-    """While entered, evaluation mode and full precision."""
+def exact(model: RecurrentModel) -> Iterator[None]:
+    """While entered, the model is in evaluation mode and full precision."""
     was_training, dtype = model.training, model.compute_dtype
     model.eval()
     model.compute_dtype = None

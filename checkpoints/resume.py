@@ -56,7 +56,7 @@ class RunState:
 class Resume:
     """What a resume file holds. ``options`` are the training options; ``machine`` is the choice of threads and
     precision, kept because other sums would be rounded otherwise. Tensors: ``model.*``, ``optimizer.*``, ``state.*``,
-    ``random.cpu``, ``random.cuda``."""
+    ``random.*`` (of every process), and ``ema.*`` where weights are averaged."""
 
     run: RunState
     options: dict[str, Any]

@@ -34,7 +34,7 @@ from checkpoints.large_corpus import LargeCorpus, open_corpus
 from checkpoints.loading import Loaded, load_checkpoint
 from checkpoints.machine import choose_machine
 from checkpoints.measured import work_of
-from checkpoints.options import BUDGETS, TrainOptions, cell_options
+from checkpoints.options import BUDGETS, DEFAULT_MINUTES, TrainOptions, cell_options
 from checkpoints.parallel import Ranks, joined_ranks
 from checkpoints.places import places, run_lock
 from checkpoints.progress import Reporter, Silence
@@ -49,7 +49,7 @@ from checkpoints.start import start_from, widened_tokenizer
 from checkpoints.tokenizers import Tokenizer, tokenizer_from_json
 from checkpoints.train import options_from, require_corpus, resumed_options, same_budget, sizes_of
 from checkpoints.trainer import Trainer
-from checkpoints.trial import gradient_trial
+from checkpoints.trial import gradient_trial, trial_loss
 from checkpoints.validation import CheckpointWriter, Validation
 
 if TYPE_CHECKING:
@@ -303,8 +303,9 @@ class TrainingSession:
         return machine
 
     def _trial(self, model: LanguageModel, dtype: torch.dtype | None, size: BatchSize) -> Callable[[], None]:
-        """A small piece of the work, by which threads are measured."""
-        return gradient_trial(model, dtype, len(self.ranks.rows(size.batch)), min(size.bptt, 32))
+        """A small piece of the work, by which threads and precision are measured."""
+        rows, steps = len(self.ranks.rows(size.batch)), min(size.bptt, 32)
+        return gradient_trial(model, dtype, lambda: trial_loss(model, rows, steps))
 
     def _fit(self, run: CellRun, text: Text, model: LanguageModel, size: BatchSize, machine: Machine) -> None:
         if size.remark:
@@ -333,7 +334,7 @@ class TrainingSession:
                 training_text,
                 self.ranks,
             )
-            trainer = self._trainer(model, run.options, batches, parts)
+            trainer = self._trainer(model, run.options, _budget(run.options, batches), parts)
             if run.resume is not None:
                 trainer.restore(run.resume)
                 if self._changed(run):
@@ -348,10 +349,8 @@ class TrainingSession:
             return RandomBatches(text.train, size.batch, size.bptt, options.seed, rows)
         return SequentialBatches(text.train, size.batch, size.bptt, rows)
 
-    def _trainer(
-        self, model: LanguageModel, options: TrainOptions, batches: SequentialBatches, parts: Parts
-    ) -> Trainer:
-        return Trainer(model, options, _budget(options, batches), parts)
+    def _trainer(self, model: LanguageModel, options: TrainOptions, budget: Budget, parts: Parts) -> Trainer:
+        return Trainer(model, options, budget, parts)
 
     def _description(self, model: LanguageModel, text: Text, machine: Machine) -> str:
         return (
@@ -433,13 +432,11 @@ def _processes(count: Any) -> str:
 
 
 def _budget(options: TrainOptions, batches: SequentialBatches) -> Budget:
-    if options.minutes is not None:
-        return Budget(seconds=60 * options.minutes)
+    if options.epochs is not None:
+        return Budget(steps=batches.steps(options.epochs))
     if options.steps is not None:
         return Budget(steps=options.steps)
-    if options.epochs is None:
-        raise UsageError("give one of --epochs, --steps and --minutes")
-    return Budget(steps=max(1, round(options.epochs * len(batches.tokens) / batches.tokens_a_step)))
+    return Budget(seconds=60 * (options.minutes or DEFAULT_MINUTES))
 
 
 def _outcome(trainer: Trainer) -> str:

@@ -1,4 +1,4 @@
-"""The number of threads during a run: measured at its start, and again when the machine seems to have changed."""
+"""The number of threads during a run: known or measured at its start, measured again if the machine seems changed."""
 
 from __future__ import annotations
 

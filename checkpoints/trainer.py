@@ -184,11 +184,16 @@ class Trainer:
 
     # ------------------------------------------------------------------ log, validation, samples
 
+    @property
+    def _choices(self) -> int:
+        """Among how many things the model chooses: what a loss is compared with."""
+        return self.model.config.vocabulary_size
+
     def _checked_loss(self) -> float:
         """The sum of the losses since the last line of the log. Diverged if it cannot be used."""
         total, done = float(self._loss_sum), self.done
         mean = total / max(1, done.loss_count)
-        check_loss(mean, float(self._norm), done.lowest_loss, self.model.config.vocabulary_size, done.step)
+        check_loss(mean, float(self._norm), done.lowest_loss, self._choices, done.step)
         return total
 
     def _log_training(self) -> None:

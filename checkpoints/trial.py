@@ -1,35 +1,39 @@
-"""Short pieces of real work, for measuring threads: they leave weights and random state as they were."""
+"""Short pieces of real work, for measuring threads and precision: they leave weights and random state as they were."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from cells.loss import mean_loss
-from cells.model import LanguageModel
+from cells.model import LanguageModel, RecurrentModel
 
 
-def gradient_trial(model: LanguageModel, dtype: torch.dtype | None, batch: int, steps: int) -> Callable[[], None]:
-    """A function that computes the gradients of one small batch [steps, batch] and forgets them."""
+def gradient_trial(model: RecurrentModel, dtype: torch.dtype | None, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    """A function that computes the gradients of a loss, the products in ``dtype``, and forgets them."""
 
     def trial() -> None:
-        device = model.readout.bias.device
-        tokens = torch.zeros(steps, batch, dtype=torch.int64, device=device)
         before, training = model.compute_dtype, model.training
         model.compute_dtype = dtype
         model.train()
         try:
             with torch.random.fork_rng():
-                hidden, _ = model.hidden(tokens, model.initial_state(batch))
-                loss = mean_loss(model, hidden, tokens)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss().backward()  # type: ignore[no-untyped-call]
         finally:
             model.zero_grad(set_to_none=True)
             model.compute_dtype = before
             model.train(training)
 
     return trial
+
+
+def trial_loss(model: LanguageModel, batch: int, steps: int) -> Tensor:
+    """The loss of one small batch [steps, batch]."""
+    tokens = torch.zeros(steps, batch, dtype=torch.int64, device=model.readout.bias.device)
+    hidden, _ = model.hidden(tokens, model.initial_state(batch))
+    return mean_loss(model, hidden, tokens)
 
 
 def reading_trial(model: LanguageModel, batch: int, steps: int) -> Callable[[], None]:

@@ -101,6 +101,10 @@ class TextBatches:
         """How often the texts have been read so far."""
         return self.read / self.batches_an_epoch
 
+    def steps(self, epochs: float) -> int:
+        """How many batches read the texts so often, at least one."""
+        return max(1, round(epochs * self.batches_an_epoch))
+
     def next(self) -> tuple[Tensor, Tensor]:
         """Tokens [T, B], padded, and labels [B]."""
         epoch, number = divmod(self.read, self.batches_an_epoch)

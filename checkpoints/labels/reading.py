@@ -6,6 +6,7 @@ import numpy
 import torch
 
 from cells.classifier import TextClassifier
+from checkpoints.evaluate import exact
 from checkpoints.labels.batches import EncodedTexts
 from checkpoints.labels.figures import Probabilities
 
@@ -18,17 +19,11 @@ ROWS_AT_ONCE = 256
 @torch.no_grad()
 def probabilities(model: TextClassifier, texts: EncodedTexts) -> Probabilities:
     """p(label | text) [N, C] of every text, in evaluation mode and float32; the model's own mode is restored."""
-    was_training, dtype = model.training, model.compute_dtype
     device = model.readout.bias.device
-    model.eval()
-    model.compute_dtype = None
     found = numpy.zeros((len(texts), model.config.classes))
     longest = int(texts.lengths.max(initial=1))
-    try:
+    with exact(model):
         for places in texts.by_length(max(1, min(ROWS_AT_ONCE, TOKENS_AT_ONCE // longest))):
             logits = model(texts.padded(places).to(device))
             found[places] = logits.double().softmax(1).cpu().numpy()
-    finally:
-        model.compute_dtype = dtype
-        model.train(was_training)
     return found

@@ -22,7 +22,7 @@ from checkpoints.labels.batches import EncodedTexts, TextBatches, encoded
 from checkpoints.labels.corpus import LabelledCorpus, read_labelled
 from checkpoints.labels.figures import report
 from checkpoints.labels.split import LabelledSplit, balance, split_labelled
-from checkpoints.labels.trainer import ClassifierTrainer, LabelValidation, classifier_trial
+from checkpoints.labels.trainer import ClassifierTrainer, LabelValidation, trial_loss
 from checkpoints.labels.vectors import WordVectors, read_vectors
 from checkpoints.options import TrainOptions
 from checkpoints.places import places
@@ -32,6 +32,7 @@ from checkpoints.schedule import Budget
 from checkpoints.session import RANDOM_APART, CellRun, TrainingSession
 from checkpoints.tokenizers import Tokenizer, make_tokenizer
 from checkpoints.trainer import Trainer
+from checkpoints.trial import gradient_trial
 from checkpoints.validation import Validation
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ class ClassifierSession(LabelledSession):
 
     def _trial(self, model: LanguageModel, dtype: torch.dtype | None, size: BatchSize) -> Callable[[], None]:
         rows = len(self.ranks.rows(size.batch))
-        return classifier_trial(cast(TextClassifier, model), dtype, rows, min(size.bptt, 32))
+        classifier, steps = cast(TextClassifier, model), min(size.bptt, 32)
+        return gradient_trial(classifier, dtype, lambda: trial_loss(classifier, rows, steps))
 
     def _batches(self, options: TrainOptions, text: Text, size: BatchSize) -> SequentialBatches:
         texts = cast(LabelledTexts, text)
@@ -193,14 +195,7 @@ class ClassifierSession(LabelledSession):
         validation = LabelValidation(texts.validation_texts, texts.validation_labels, self.labelled.names)
         return cast(Validation, validation), None
 
-    def _trainer(
-        self, model: LanguageModel, options: TrainOptions, batches: SequentialBatches, parts: Parts
-    ) -> Trainer:
-        if options.epochs is not None:
-            steps = max(1, round(options.epochs * cast(TextBatches, batches).batches_an_epoch))
-        else:
-            steps = options.steps or 0
-        budget = Budget(steps=steps) if options.minutes is None else Budget(seconds=60 * options.minutes)
+    def _trainer(self, model: LanguageModel, options: TrainOptions, budget: Budget, parts: Parts) -> Trainer:
         return ClassifierTrainer(cast(TextClassifier, model), options, budget, parts)
 
     def _description(self, model: LanguageModel, text: Text, machine: Machine) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,7 +14,6 @@ from cells.classifier import PADDING, TextClassifier
 from cells.model import LanguageModel
 from cells.state import State
 from checkpoints.batches import Tokens
-from checkpoints.divergence import check_loss
 from checkpoints.labels.batches import EncodedTexts
 from checkpoints.labels.figures import figures
 from checkpoints.labels.reading import probabilities
@@ -59,34 +58,18 @@ class ClassifierTrainer(Trainer):
             logits = self.classifier(inputs)
         return F.cross_entropy(logits.float(), targets), None, []
 
-    def _checked_loss(self) -> float:
-        """The sum of the losses since the last line of the log. Diverged if it cannot be used."""
-        total, done = float(self._loss_sum), self.done
-        mean = total / max(1, done.loss_count)
-        check_loss(mean, float(self._norm), done.lowest_loss, self.classifier.config.classes, done.step)
-        return total
+    @property
+    def _choices(self) -> int:
+        """A classifier chooses among labels."""
+        return self.classifier.config.classes
 
     def _sample(self) -> None:
         """A classifier writes nothing."""
 
 
-def classifier_trial(model: TextClassifier, dtype: torch.dtype | None, batch: int, steps: int) -> Callable[[], None]:
-    """A function that computes the gradients of one small batch [steps, batch] and forgets them: to measure threads."""
-
-    def trial() -> None:
-        device = model.readout.bias.device
-        tokens = torch.zeros(steps, batch, dtype=torch.int64, device=device)
-        tokens[-1, 1:] = PADDING
-        before, training = model.compute_dtype, model.training
-        model.compute_dtype = dtype
-        model.train()
-        try:
-            with torch.random.fork_rng():
-                logits = model(tokens).float()
-                F.cross_entropy(logits, torch.zeros(batch, dtype=torch.int64, device=device)).backward()  # type: ignore[no-untyped-call]
-        finally:
-            model.zero_grad(set_to_none=True)
-            model.compute_dtype = before
-            model.train(training)
-
-    return trial
+def trial_loss(model: TextClassifier, batch: int, steps: int) -> Tensor:
+    """The loss of one small batch [steps, batch]: to measure threads and precision."""
+    device = model.readout.bias.device
+    tokens = torch.zeros(steps, batch, dtype=torch.int64, device=device)
+    tokens[-1, 1:] = PADDING
+    return F.cross_entropy(model(tokens).float(), torch.zeros(batch, dtype=torch.int64, device=device))
