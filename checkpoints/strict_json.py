@@ -16,10 +16,10 @@ _ENDLESS_NUMBER = re.compile(r"[0-9]{300}")
 """A whole number this long is no size of anything, takes long to read, and may not fit a float."""
 
 
-def parse_json(text: str | bytes, most_parts: int = MOST_PARTS) -> Any:
+def parse_json(text: str | bytes, most_parts: int = MOST_PARTS, what: str = "its header") -> Any:
     """Strict JSON: no NaN or infinity, no duplicate keys, no lone surrogates, no absurd depth or number of parts.
 
-    Raises CelloquyError if it is anything else.
+    Raises CelloquyError, which says ``what`` is not JSON, if it is anything else.
     """
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
@@ -30,10 +30,10 @@ def parse_json(text: str | bytes, most_parts: int = MOST_PARTS) -> Any:
             json.dumps(data, ensure_ascii=False).encode("utf-8")  # an escaped lone surrogate fails here
         return data
     except UnicodeError as error:
-        raise CelloquyError("its header is not JSON: it is not UTF-8") from error
+        raise CelloquyError(f"{what} is not JSON: it is not UTF-8") from error
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        raise CelloquyError(f"its header is not JSON: {reason}") from error
+        raise CelloquyError(f"{what} is not JSON: {reason}") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def read_vocabulary(source: str) -> Vocabulary:
             raise CelloquyError(f"there is no vocabulary file {source}; write {BYTES} for the bytes of UTF-8")
         text = path.read_bytes()
     try:
-        data = parse_json(text)
+        data = parse_json(text, what="it")
         if isinstance(data, dict) and isinstance(data.get("tokenizer"), dict):  # what celloquy export wrote
             tokenizer = tokenizer_from_json(data["tokenizer"])
             return Vocabulary(tokenizer, tuple(range(tokenizer.vocabulary_size)))

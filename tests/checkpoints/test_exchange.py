@@ -195,7 +195,7 @@ def test_an_architecture_that_the_shapes_contradict_is_refused(saved: Callable[.
         ("[1, 2]", "must be a JSON list"),
         ("[]", "must be a JSON list"),
         ('["<unk>", "\ufffd", "a"]', "both the unknown token"),
-        ("nonsense", "JSON"),
+        ("nonsense", "vocabulary.json: it is not JSON: "),
     ],
 )
 def test_a_vocabulary_that_is_none_is_refused_in_one_line(
