@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import re
 from pathlib import Path
@@ -21,6 +20,7 @@ from checkpoints.options import check_name
 from checkpoints.plain_weights import CELLS, PlainWeights, fill_model, find_weights, state_dictionary
 from checkpoints.shown import plain
 from checkpoints.vocabulary import Vocabulary, exported, read_vocabulary
+from plugins.sources import own_version
 
 NEVER = -1e4
 """The logit of an unknown token that the imported model did not have: a probability of exactly 0."""
@@ -106,10 +106,7 @@ def _rows(tensor: Tensor, rows: tuple[int | None, ...], missing: float) -> Tenso
 
 
 def _header(name: str, arch: str, model: LanguageModel, vocabulary: Vocabulary) -> Header:
-    try:
-        version = importlib.metadata.version("celloquy")
-    except importlib.metadata.PackageNotFoundError:
-        version = ""
+    version = own_version()
     return Header(
         family=name,
         cell={

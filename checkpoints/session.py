@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,6 +50,7 @@ from checkpoints.train import options_from, require_corpus, resumed_options, sam
 from checkpoints.trainer import Trainer
 from checkpoints.trial import gradient_trial, trial_loss
 from checkpoints.validation import CheckpointWriter, Validation
+from plugins.sources import own_version
 
 if TYPE_CHECKING:
     from plugins.registry import Registry
@@ -406,7 +406,7 @@ class TrainingSession:
                 "fingerprint": f"sha256:{self.corpus.fingerprint}",
             },
             recipe=run.options.recipe_values(),
-            celloquy=_version(),
+            celloquy=own_version(),
             template=self._template(run),
         )
 
@@ -445,10 +445,3 @@ def _outcome(trainer: Trainer) -> str:
         return f"{done.step} steps, "
     what = "validation loss" if trainer.parts.validation is not None else "loss on the training text"
     return f"{what} {done.best_loss:.4f} after {done.best_step} of {done.step} steps, "
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("celloquy")
-    except importlib.metadata.PackageNotFoundError:
-        return ""

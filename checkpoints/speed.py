@@ -21,7 +21,7 @@ from checkpoints.measured import busy, work_of
 from checkpoints.options import TrainOptions
 from checkpoints.parallel import Ranks
 from checkpoints.token_cache import keep_note, kept_note, key
-from checkpoints.trial import gradient_trial
+from checkpoints.trial import gradient_trial, trial_loss
 
 if TYPE_CHECKING:
     from checkpoints.session import CellRun
@@ -98,7 +98,7 @@ def _seconds(
     work = work_of(model, BATCH, STEPS)
 
     def trial(dtype: torch.dtype | None) -> Callable[[], None]:
-        return gradient_trial(model, dtype, BATCH, STEPS)
+        return gradient_trial(model, dtype, lambda: trial_loss(model, BATCH, STEPS))
 
     machine = choose_machine(options, None, device, Ranks(), work, trial)
     name = key("speed", work, device.type, machine.precision, machine.threads.threads)

@@ -304,23 +304,14 @@ def add_builtins(registry: Registry, plugins: Iterable[object]) -> None:
     """Register Celloquy's own plugins: those of this package, then ``plugins``; those already there are left alone."""
     from plugins import builtin, gallery
 
+    version = sources.own_version()
     for plugin in (builtin, gallery, *plugins):
         name = getattr(plugin, "__name__", type(plugin).__name__)
-        registry.add(Source(name, "celloquy", _version(), name, functools.partial(_itself, plugin), builtin=True))
+        registry.add(Source(name, "celloquy", version, name, functools.partial(_itself, plugin), builtin=True))
 
 
 def _itself(plugin: object) -> object:
     return plugin
-
-
-@functools.cache
-def _version() -> str:
-    import importlib.metadata
-
-    try:
-        return importlib.metadata.version("celloquy")
-    except importlib.metadata.PackageNotFoundError:
-        return ""  # run from a source tree that is not installed
 
 
 _default: Registry | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -82,6 +83,15 @@ def _entries() -> Iterator[tuple[str, str, importlib.metadata.EntryPoint]]:
             seen.add(_normal(name))
             for entry in entries:
                 yield name, version, entry
+
+
+@functools.cache
+def own_version() -> str:
+    """The version of Celloquy; "" where it is run from a source tree that is not installed."""
+    try:
+        return importlib.metadata.version("celloquy")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _not_installed() -> Any:
