@@ -25,7 +25,6 @@ class Reporter:
         self.stream = stream if stream is not None else sys.stderr
         self.quiet = quiet
         self._said = float("-inf")
-        self._left: float | None = None
 
     def start(self, name: str, description: str) -> None:
         """A run begins."""
@@ -34,7 +33,6 @@ class Reporter:
 
     def train(self, record: dict[str, Any], fraction: float, left: float | None) -> None:
         """A line of the log about training; ``fraction`` of the run is over and ``left`` seconds remain, if known."""
-        self._left = left
         if time.monotonic() - self._said >= PLAIN_SECONDS:
             self._said = time.monotonic()
             self._tell(f"  {train_line(record)}, {fraction:.0%} done{time_left(left)}")
