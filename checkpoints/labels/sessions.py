@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from cells.classifier import ClassifierConfig, TextClassifier
-from cells.errors import UsageError
+from cells.errors import CelloquyError, UsageError
 from cells.initialise import initialise
 from cells.model import LanguageModel
 from checkpoints.batches import BatchSize, SequentialBatches
@@ -139,6 +139,10 @@ class ClassifierSession(LabelledSession):
 
     def _size(self, options: TrainOptions, text: Text) -> BatchSize:
         texts = cast(LabelledTexts, text).train_texts
+        if len(texts) < self.ranks.count:
+            raise CelloquyError(
+                f"there are only {len(texts)} texts to learn from, too few for {self.ranks.count} processes"
+            )
         rows = min(options.batch, len(texts) // self.ranks.count * self.ranks.count)
         remark = "" if rows == options.batch else f"there are only {rows} texts to learn from: batch is {rows}"
         return BatchSize(rows, max(1, len(text.train) // len(texts)), remark)

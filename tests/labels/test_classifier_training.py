@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 
@@ -18,7 +19,10 @@ from checkpoints.finding import describe
 from checkpoints.header import read_header
 from checkpoints.interrupt import Interrupted
 from checkpoints.labels.batches import EncodedTexts, TextBatches, encoded
+from checkpoints.labels.sessions import ClassifierSession, LabelledTexts
 from checkpoints.loading import load_checkpoint
+from checkpoints.options import TrainOptions
+from checkpoints.progress import Reporter
 from checkpoints.tokenizers import ByteTokenizer
 
 from .conftest import opinions, write_csv
@@ -218,3 +222,13 @@ def test_a_long_text_is_read_from_both_its_ends() -> None:
     assert bytes(encoded(ByteTokenizer(), "abcdefghij", 5).tolist()) == b"abhij"
     assert bytes(encoded(ByteTokenizer(), "abcde", 5).tolist()) == b"abcde"
     assert encoded(ByteTokenizer(), "", 5).tolist() == [0]
+
+
+def test_fewer_texts_than_processes_are_refused(reviews: Path) -> None:
+    session = ClassifierSession([reviews], None, Reporter(io.StringIO()))
+    session.ranks.count = 8
+    options = TrainOptions.from_values({"name": "many", "task": "classify"})
+    texts = EncodedTexts([numpy.ones(4, dtype=numpy.int32)] * 3)
+    text = LabelledTexts(ByteTokenizer(), texts.tokens, texts.tokens[:0], 0, texts, (0, 1, 1))
+    with pytest.raises(CelloquyError, match="only 3 texts to learn from, too few for 8 processes"):
+        session._size(options, text)
