@@ -91,7 +91,7 @@ def test_within_the_form_the_odds_are_the_models_own(make: Callable[..., Writer]
     model = writer._reading.model
     raw, _ = model.ahead(model.read_text("春眠", model.beginning()))
     writer.feed("春眠")
-    chain = Chain(writer._registry.samplers, writer.settings, model.banned)
+    chain = Chain(writer.registry.samplers, writer.settings, model.banned)
     kept = distribution(chain.logits(raw[None], [writer._reading.stream])[0])
     free = distribution(np.asarray(raw, dtype=np.float64))
     letters = np.array([text.isalnum() for text in model.vocabulary.texts])
