@@ -107,7 +107,7 @@ def test_a_logit_bias_moves_the_odds_by_its_exponential(write: Callable[..., Wri
     model = plain._reading.model
     raw, _ = model.ahead(model.read_text("The", model.beginning()))
     p, q = (
-        distribution(Chain(w._registry.samplers, w.settings, model.banned).logits(raw[None], [stream])[0])
+        distribution(Chain(w.registry.samplers, w.settings, model.banned).logits(raw[None], [stream])[0])
         for w, stream in ((plain, Stream()), (biased, Stream(vocabulary=model.vocabulary)))
     )
     e, a = (model.tokenizer.encode(character)[0] for character in "ea")
