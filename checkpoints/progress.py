@@ -125,9 +125,12 @@ class LiveReporter(Reporter):
 
 def make_reporter() -> Reporter:
     """The live display if standard error is a terminal that can redraw, plain lines otherwise."""
-    if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb"):
-        return LiveReporter()
-    return Reporter()
+    return LiveReporter() if sys.stderr.isatty() and can_redraw() else Reporter()
+
+
+def can_redraw() -> bool:
+    """Whether the terminal can move its cursor."""
+    return os.environ.get("TERM") not in (None, "dumb")
 
 
 def train_line(record: dict[str, Any]) -> str:
@@ -152,12 +155,13 @@ def eval_line(record: dict[str, Any], best: bool) -> str:
 
 def time_left(seconds: float | None) -> str:
     """The time left in words, or nothing if it is not known."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
-    clock = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-    return f"  {clock} left"
+    return "" if seconds is None else f"  {clock(seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """``0:42``; ``1:02:03``."""
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
 def harmless(text: str) -> str:

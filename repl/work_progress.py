@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from checkpoints.progress import can_redraw, clock
 from repl.streams import is_terminal
 
 AFTER_SECONDS = 2.0
@@ -20,8 +21,9 @@ class WorkProgress:
     def __init__(self, what: str, total: int | None, asked: bool = False) -> None:
         self._what = what
         self._total = total
-        self._live = is_terminal(sys.stderr) and not is_terminal(sys.stdout)
-        self._on = asked or self._live
+        seen = is_terminal(sys.stderr) and not is_terminal(sys.stdout)
+        self._live = seen and can_redraw()
+        self._on = asked or seen
         self._began = time.monotonic()
         self._due = self._began + (PLAIN_SECONDS if not self._live else AFTER_SECONDS)
         self._done = 0
@@ -51,8 +53,7 @@ class WorkProgress:
         text = f"{self._done:,}{'' if self._total is None else f' of {self._total:,}'} {self._what}"
         text += f", {self._tokens / seconds:,.0f} tokens/s"
         if self._total and self._done:
-            left = seconds * max(0, self._total - self._done) / self._done
-            text += f", {int(left // 60)}:{int(left % 60):02d} left"
+            text += f", {clock(seconds * max(0, self._total - self._done) / self._done)} left"
         return text
 
     def close(self) -> None:

@@ -11,7 +11,8 @@ import click
 
 from repl.click_options import current_program
 from repl.prompts import PromptSource
-from repl.streams import shown, to_json
+from repl.streams import to_json
+from repl.table import table
 from repl.visible import one_line
 
 
@@ -52,10 +53,9 @@ def command(
             print(to_json(_object(texts.pop(0), found, classifier.name, classifier.method)))
         elif lines:
             texts.pop(0)
-            print("  ".join(f"{shown(label)} {share:.4f}" for label, share in found.items()))
+            print("  ".join(f"{one_line(label)} {share:.4f}" for label, share in found.items()))
         else:
-            width = max(len(shown(label)) for label in found)
-            print("\n".join(f"{shown(label):{width}}  {share:.4f}" for label, share in found.items()))
+            print(table((), [(label, f"{share:.4f}") for label, share in found.items()]))
         if number % 256 == 255 or not texts:
             sys.stdout.flush()
 

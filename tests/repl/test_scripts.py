@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from repl.generation import Generation
 from repl.generator import Writer
 from repl.line_scores import score_lines
 from repl.processes import cores
+from repl.work_progress import WorkProgress
 
 Run = Callable[..., Any]
 
@@ -132,6 +134,25 @@ def test_progress_is_told_on_standard_error_when_asked(celloquy: Run) -> None:
     assert done.err.splitlines()[-1].startswith("2 prompts, ")
     assert celloquy("generate", "tiny", "--lines", "-n", "3", "--seed", "1", input=b"a\nb\n").err == ""
     assert celloquy("score", "tiny", "--progress", input=b"a\nb\n").err.startswith("2 lines, ")
+
+
+@pytest.mark.parametrize(("terminal", "redrawn"), [("xterm", True), ("dumb", False)])
+def test_progress_is_redrawn_only_where_the_cursor_can_move(
+    monkeypatch: pytest.MonkeyPatch, terminal: str, redrawn: bool
+) -> None:
+    screen = io.StringIO()
+    screen.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.setenv("TERM", terminal)
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress = WorkProgress("lines", 4)
+    now[0] = 8.0
+    progress.add(1, 40)
+    progress.close()
+    assert "1 of 4 lines, 5 tokens/s, 0:24 left" in screen.getvalue()
+    assert ("\x1b" in screen.getvalue()) == redrawn
 
 
 def test_score_prints_the_likelihood_of_each_line(celloquy: Run, write: Callable[..., Writer], tmp_path: Path) -> None:
