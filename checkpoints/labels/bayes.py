@@ -34,8 +34,8 @@ class BayesClassifier(Classifier):
     def __init__(self, loaded: Loaded) -> None:
         self.path, self.header, self.tokenizer = loaded.path, loaded.header, loaded.tokenizer
         self.loaded = loaded
-        counts = numpy.maximum(numpy.array(loaded.header.labels["counts"], dtype=numpy.float64), 1e-9)
-        self._log_priors = numpy.log(counts / counts.sum())
+        counts = numpy.array(loaded.header.labels["counts"], dtype=numpy.float64)
+        self._log_priors = numpy.log(numpy.maximum(counts, 1e-9) / counts.sum())
 
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """p(label | text) [N, C], the labels in the model's order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from cells.labels import LABEL, with_label
 from cells.lstm import LSTM
 from cells.model import LanguageModel, ModelConfig
 from checkpoints.header import read_header
-from checkpoints.labels.bayes import BayesClassifier
 from checkpoints.labels.steering import one_line
 from checkpoints.loading import load_checkpoint
 from checkpoints.progress import Reporter
@@ -413,15 +411,6 @@ def test_bayes_rule_is_what_the_likelihoods_and_priors_give(steered: Path) -> No
         expected = (torch.stack(scores) + counts.log()).softmax(0)
         found = classifier.classify(text)
         assert [found[name] for name in NAMES] == pytest.approx(expected.tolist(), abs=1e-5)
-
-
-def test_labels_of_which_a_file_counts_no_text_are_equally_likely_before(steered: Path) -> None:
-    loaded = load_checkpoint(steered)
-    header = dataclasses.replace(loaded.header, labels={"names": list(NAMES), "counts": [0, 0, 0]})
-    classifier = BayesClassifier(dataclasses.replace(loaded, header=header))
-    shares = classifier.log_likelihoods(["1234"])
-    expected = torch.tensor(shares).softmax(1)[0].tolist()
-    assert [classifier.classify("1234")[name] for name in NAMES] == pytest.approx(expected)
 
 
 def test_the_lab_reads_a_model_that_labels_steer(steered: Path, celloquy: Callable[..., Any]) -> None:
