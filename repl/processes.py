@@ -9,6 +9,7 @@ hand back is written here.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import json
 import os
@@ -33,6 +34,9 @@ ROWS_AT_LEAST = 16
 
 TOKENS_AT_LEAST = 4096
 """Tokens of a batch that is worth a fork, which takes some milliseconds."""
+
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): the signal that a process gets when the one that started it ends."""
 
 
 def cores(writer: Writer) -> int:
@@ -110,6 +114,7 @@ def _hand_back(write: Write, jobs: Sequence[Job], into: int) -> None:
     """In the fork: write, hand back, and leave without anything that the other process would do at its end."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody is left to read what it writes
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what is wrong is said once, by the one that waits
         torch.set_num_threads(1)
         lines = [json.dumps([done.seed, done.text, done.tokens, done.nats, done.finish]) for done in write(jobs)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -99,6 +101,29 @@ def test_an_interruption_stops_them_all(forks: list[int]) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_shared(write, JOBS, 100, 3)
     assert len(forks) == 2
+
+
+SLEEPING = """
+import os, time
+from repl.batch import Job
+from repl.processes import write_shared
+
+def write(jobs):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+write_shared(write, [Job("a", n) for n in range(64)], 100, 2)
+"""
+
+
+def test_nothing_writes_on_when_the_first_process_is_killed(forks: list[int]) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SLEEPING], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert len({process.stdout.readline() for _ in range(2)}) == 2
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    with process.stdout:
+        assert process.stdout.read() == ""  # ends when nobody holds the other end any more
 
 
 def test_little_work_stays_in_one_process(write: Make, forks: list[int]) -> None:
