@@ -20,6 +20,10 @@ from cells.packed import Product, fixed_product
 from cells.rnn import RNN
 from cells.state import LayerState
 
+KEPT = "kept"
+"""With this in the state of a layer whose cell state is only multiplied and added to (an LSTM's c), the loop multiplies
+it with the share that is kept at each step: of a difference in c, while all else is alike, so much is left."""
+
 PACKED_FOR = 64
 
 Loop = Callable[[Sequence[Tensor], LayerState, Tensor], LayerState]
@@ -93,11 +97,15 @@ def _lstm(layer: Layer) -> tuple[Loop, Tensor]:
 
     def loop(inputs: Sequence[Tensor], state: LayerState, outputs: Tensor) -> LayerState:
         h, twice = state["h"], 2.0 * state["c"]  # twice c is what its tanh wants
+        kept = state.get(KEPT)
         for x, out in zip(inputs, outputs.unbind(0), strict=True):
             i, f, g, o = product(h).add_(x).sigmoid_().chunk(4, 1)
+            if kept is not None:
+                kept = kept * f
             twice = (f.mul_(twice)).addcmul_(i, g.mul_(4.0).sub_(2.0))
             h = torch.mul(twice.sigmoid().mul_(2.0).sub_(1.0), o, out=out)
-        return {"h": h.clone(), "c": 0.5 * twice}
+        after = {"h": h.clone(), "c": 0.5 * twice}
+        return after if kept is None else {**after, KEPT: kept}
 
     return loop, scale
 

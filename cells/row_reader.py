@@ -17,6 +17,16 @@ PROJECTED_AT_ONCE = 1 << 18
 LOGITS_FOR = 1024
 """Places whose logits are made at once, about: the readout is packed for them."""
 
+LONG = 4096
+"""Tokens from which on the state after a text is found sooner by rows (``checkpoints.replay``) than step by step."""
+
+
+def worth_rows(model: object, tokens: int) -> bool:
+    """Whether the state after so many tokens is to be found by rows; an affine cell reads in parallel by itself."""
+    if tokens < LONG or not isinstance(model, LanguageModel):
+        return False
+    return model.readout.bias.device.type == "cpu" and not model.cell.affine
+
 
 class RowReader:
     """Reads rows [T, B] by the loops of ``cells.row_loops``. Later changes of the weights are not seen.

@@ -10,10 +10,9 @@ scored exactly so.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +23,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cells.errors import CelloquyError
-from cells.model import LanguageModel, RecurrentModel
+from cells.model import LanguageModel
 from cells.state import State, select, stack
 from checkpoints.batches import LET_GO_EVERY, Tokens
-from checkpoints.rows import IGNORED, Rows, SideBySide, beginning
+from checkpoints.rows import IGNORED, Rows, SideBySide, beginning, exact
 from checkpoints.token_cache import let_go
 
 if TYPE_CHECKING:
@@ -120,19 +119,6 @@ def token_losses(model: LanguageModel, tokens: Tokens, start: State | None = Non
         reading.read(model.initial_state(1) if start is None else start)
     losses: NDArray[numpy.float32] = reading.losses.t().reshape(-1)[: rows.scored].cpu().numpy()
     return losses
-
-
-@contextlib.contextmanager
-def exact(model: RecurrentModel) -> Iterator[None]:
-    """While entered, the model is in evaluation mode and full precision."""
-    was_training, dtype = model.training, model.compute_dtype
-    model.eval()
-    model.compute_dtype = None
-    try:
-        yield
-    finally:
-        model.compute_dtype = dtype
-        model.train(was_training)
 
 
 class _Reading:

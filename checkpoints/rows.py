@@ -13,7 +13,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from cells.model import LanguageModel, ModelConfig
+from cells.model import LanguageModel, ModelConfig, RecurrentModel
 from cells.row_reader import row_reader
 from cells.state import State
 from checkpoints.batches import Tokens
@@ -87,6 +87,30 @@ class Rows:
         return torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)
 
 
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """While entered, torch computes with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def exact(model: RecurrentModel) -> Iterator[None]:
+    """While entered, the model is in evaluation mode and full precision."""
+    was_training, dtype = model.training, model.compute_dtype
+    model.eval()
+    model.compute_dtype = None
+    try:
+        yield
+    finally:
+        model.compute_dtype = dtype
+        model.train(was_training)
+
+
 class SideBySide:
     """Reads groups of rows of a model's present weights, each in a thread of its own where the cell has such a loop.
 
@@ -100,6 +124,7 @@ class SideBySide:
         self.read: Callable[[Tensor, State], tuple[Tensor, State]] = self._reader or model.hidden
         self.logits: Callable[[Tensor], Tensor] = model.read if self._reader is None else self._reader.logits
         self.stopped = threading.Event()
+        self._threads = 0
 
     def groups(self, rows: Sequence[int]) -> list[list[int]]:
         """The rows in groups of like size, always the same for the same rows; two at least, if there are some rows."""
@@ -110,33 +135,34 @@ class SideBySide:
         size = -(-len(rows) // count)
         return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
 
+    @property
+    def has_loops(self) -> bool:
+        """Whether rows are read by the loops of ``cells.row_loops``."""
+        return self._reader is not None
+
     def each(self, work: Callable[[list[int]], Result], groups: Sequence[list[int]]) -> list[Result]:
-        """What ``work`` gives for each group, without autograd. It is to look at ``stopped`` now and then."""
-        with self._threads() as threads:
-            if threads == 1 or len(groups) == 1:
+        """What ``work`` gives for each group, without autograd. It is to look at ``stopped`` now and then.
+
+        Other cells' steps, which may be anybody's, are read in one group, by the number of threads that is fastest.
+        """
+        if self._reader is None:
+            with threads(self._measured_threads()):
                 return [work(group) for group in groups]
-            with ThreadPoolExecutor(min(threads, len(groups))) as pool:
+        workers = min(thread_choices()[-1], len(groups))
+        with threads(1):
+            if workers == 1:
+                return [work(group) for group in groups]
+            with ThreadPoolExecutor(workers) as pool:
                 try:
                     return list(pool.map(torch.no_grad()(work), groups))
                 except BaseException:
                     self.stopped.set()
                     raise
 
-    @contextlib.contextmanager
-    def _threads(self) -> Iterator[int]:
-        """How many groups are read at once; while entered, torch computes each on one core, if there may be several.
-
-        Other cells' steps, which may be anybody's, are read in one group, by the number of threads that is fastest.
-        """
-        before = torch.get_num_threads()
-        threads = 1
-        if self._reader is not None:
-            threads = thread_choices()[-1]
-            torch.set_num_threads(1)
-        elif self._tokens >= WORTH_MEASURING:
+    def _measured_threads(self) -> int:
+        if self._tokens < WORTH_MEASURING:
+            return torch.get_num_threads()
+        if not self._threads:
             trial = reading_trial(self._model, row_count(self._tokens), 16)
-            torch.set_num_threads(choose_threads("auto", self._model.readout.bias.device, trial))
-        try:
-            yield threads
-        finally:
-            torch.set_num_threads(before)
+            self._threads = choose_threads("auto", self._model.readout.bias.device, trial)
+        return self._threads

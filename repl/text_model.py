@@ -11,6 +11,7 @@ import torch
 
 from cells.errors import CelloquyError
 from cells.labels import with_label
+from cells.row_reader import LONG, worth_rows
 from cells.state import State
 from checkpoints.finding import siblings
 from checkpoints.tokenizers import pieces, token_bytes
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from repl.guide import Guide
 
 READ_AT_ONCE = 1024
-"""Characters of a prompt or transcript that are read in one go: bounds the memory that a long one takes."""
+"""Characters of a prompt or transcript that are read in one go: bounds the memory that a long one takes. A text that is
+so long that it is read in rows (``checkpoints.replay``) is read as a whole."""
 
 
 class Position(NamedTuple):
@@ -95,20 +97,32 @@ class TextModel:
         return position if state is position.state else Position(state, position.pending)
 
     def read(self, tokens: Sequence[int], position: Position) -> Position:
-        """The place after ``tokens``, which are read at once, in parallel where the cell can."""
+        """The place after ``tokens``, which are read at once: a long text in rows side by side."""
         if not tokens:
             return position
         state, pending = position
         entering = [*tokens[:-1]] if pending is None else [pending, *tokens[:-1]]
-        if entering:
+        if worth_rows(self.loaded.model, len(entering)):
+            from checkpoints.replay import state_after
+
+            state = state_after(self.loaded.model, entering, state)
+        elif entering:
             with OneThread():
                 state = self.decoder.read(torch.tensor(entering, device=self.device).unsqueeze(1), state)
         return Position(state, tokens[-1])
 
     def parts(self, text: str) -> Iterator[tuple[str, list[int]]]:
-        """A text in parts of bounded length, each with its tokens; always the same parts for the same text."""
-        for part in pieces(text, READ_AT_ONCE, self.tokenizer.cut):
-            yield part, self.tokenizer.encode(part)
+        """A text in parts, each with its tokens; always the same parts for the same text."""
+        parts = ((part, self.tokenizer.encode(part)) for part in pieces(text, READ_AT_ONCE, self.tokenizer.cut))
+        if len(text) < LONG:  # it may have more tokens than that, but not many
+            yield from parts
+            return
+        found = list(parts)
+        tokens = [token for _, tokens in found for token in tokens]
+        if worth_rows(self.loaded.model, len(tokens) - 1):
+            yield text, tokens
+        else:
+            yield from found
 
     def read_text(self, text: str, position: Position) -> Position:
         """The place after ``text``."""

@@ -6,9 +6,9 @@ import numpy
 import torch
 
 from cells.classifier import TextClassifier
-from checkpoints.evaluate import exact
 from checkpoints.labels.batches import EncodedTexts
 from checkpoints.labels.figures import Probabilities
+from checkpoints.rows import exact
 
 TOKENS_AT_ONCE = 1 << 16
 """Tokens of a batch, padding included: bounds the memory that long texts take."""

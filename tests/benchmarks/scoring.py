@@ -3,9 +3,9 @@
 Run it by name: ``python tests/benchmarks/scoring.py [--rounds N] [--hidden H] [--characters N] [--threads N]``.
 
 The text is what the checkpoint itself writes. ``step`` is ``Decoder.step_one``, a token at a time, with the token's
-surprise, on one thread; ``score`` is ``Writer.score``, which gives the same surprises; ``replay`` is what a swap or an
-opened session does, the exact state after the text. Thousands of characters a second, of the checkpoints that ship or,
-with ``--hidden``, of random weights; a tenth of the text is stepped through and replayed. Ratios are medians of the
+surprise, on one thread; ``score`` is ``Writer.score``, which gives the same surprises; ``replay`` is what a swap or a
+long prompt does, the state after the text. Thousands of characters a second, of the checkpoints that ship or, with
+``--hidden``, of random weights; at most 10,000 characters of the text are stepped through. Ratios are medians of the
 rounds' ratios.
 """
 
@@ -30,6 +30,9 @@ from repl.generator import Writer  # noqa: E402
 from repl.sampling import as_logits, surprises  # noqa: E402
 from repl.text_model import OneThread  # noqa: E402
 from tests.benchmarks.decoding import save  # noqa: E402
+
+STEPPED = 10_000
+"""Characters that are stepped through, at most."""
 
 
 def rate(run: Callable[[], object], characters: int) -> float:
@@ -76,12 +79,12 @@ def main() -> None:
 
 def row(cell: str, writer: Writer, text: str, rounds: int) -> str:
     """One line of the table."""
-    model, short = writer._reading.model, text[: len(text) // 10]
+    model, short = writer._reading.model, text[:STEPPED]
     step = stepping(writer, short)
     parts = {
         "step": (step, len(short)),
         "score": (lambda: writer.score(text), len(text)),
-        "replay": (lambda: model.read_text(short, model.beginning()), len(short)),
+        "replay": (lambda: model.read_text(text, model.beginning()), len(text)),
     }
     for run, _ in parts.values():
         run()
