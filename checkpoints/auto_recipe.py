@@ -26,7 +26,7 @@ SIZES = (
 TEXT_FACTOR, TEXT_POWER = 126.0, 0.7
 """Parameters that a text of N tokens bears, regularised: TEXT_FACTOR * N ** TEXT_POWER; 2 million for a megabyte."""
 
-READ_ROOT, READ_EACH = 12_000.0, 5.0
+READ_ROOT, READ_EACH = 8_000.0, 6.0
 """Tokens that are to be read before a model of P parameters is worth its slowness: READ_ROOT times the root of P, and
 READ_EACH for each."""
 
@@ -34,11 +34,13 @@ TRAINING_SHARE = 0.9
 """The part of a budget of time that goes into steps; validation and saving take the rest."""
 
 BATCH, BPTT = 64, 128
+SMALLER = ((64, 128), (64, 64), (32, 64))
+"""(batch, bptt), the first of which that leaves ENOUGH_STEPS is taken, or else the last: in a short run the number of
+steps counts for more than their size."""
+
+ENOUGH_STEPS = 2000
 CARRIED = 4
 """Pieces of ``bptt`` tokens that a row should have at least, so that there is a state to carry."""
-
-FEW_STEPS = 600
-"""Below so many steps a shorter ``bptt`` makes more of them."""
 
 MOST_DROPOUT = 0.5
 MOST_WARMUP = 200
@@ -118,9 +120,7 @@ def choose(facts: Facts, given: Mapping[str, Any]) -> Chosen:
     ]
     layers, hidden = max(fitting, key=parameters) if fitting else min(sizes, key=parameters)
     count, read = parameters((layers, hidden)), readable((layers, hidden))
-    rows = min(BATCH, max(1, facts.tokens // (CARRIED * BPTT)))
-    batch = given.get("batch", 1 << (rows.bit_length() - 1))
-    bptt = given.get("bptt", BPTT if read >= FEW_STEPS * batch * BPTT else BPTT // 2)
+    batch, bptt = _batch(facts, read, given)
     steps = budget["steps"] if "steps" in budget else read / (batch * bptt)
     values = {
         "hidden": hidden,
@@ -178,6 +178,17 @@ def _tokens_read(facts: Facts, budget: Mapping[str, Any], size: tuple[int, int],
     layers, hidden = size
     seconds = facts.speed.seconds(layers, multiplied(facts, layers, hidden))
     return TRAINING_SHARE * 60 * float(budget["minutes"]) / seconds
+
+
+def _batch(facts: Facts, read: float, given: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows and steps of a batch; the rows are a power of two that the text can fill."""
+    known = [(given.get("batch", rows), given.get("bptt", length)) for rows, length in SMALLER]
+    if given.get("steps") is not None:
+        known = known[:1]
+    rows, length = next((one for one in known if read >= ENOUGH_STEPS * one[0] * one[1]), known[-1])
+    if "batch" not in given:
+        rows = min(rows, 1 << (max(1, facts.tokens // (CARRIED * length)).bit_length() - 1))
+    return rows, length
 
 
 def _minutes(tokens: int) -> int:
