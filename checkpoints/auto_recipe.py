@@ -101,11 +101,7 @@ def choose(facts: Facts, given: Mapping[str, Any]) -> Chosen:
     chosen: dict[str, Any] = {} if budget else {"minutes": _minutes(facts.tokens)}
     budget = budget or chosen
     embed = given.get("embed", 0 if given.get("tie") else _embedding(facts.vocabulary))
-    sizes = [
-        (layers, hidden)
-        for layers, hidden in SIZES
-        if given.get("layers", layers) == layers and given.get("hidden", hidden) == hidden
-    ] or [(given.get("layers", 1), given.get("hidden", 512))]
+    sizes = _sizes(given)
 
     def parameters(size: tuple[int, int]) -> int:
         return parameter_count(facts, *size, embed)
@@ -178,6 +174,15 @@ def _tokens_read(facts: Facts, budget: Mapping[str, Any], size: tuple[int, int],
     layers, hidden = size
     seconds = facts.speed.seconds(layers, multiplied(facts, layers, hidden))
     return TRAINING_SHARE * 60 * float(budget["minutes"]) / seconds
+
+
+def _sizes(given: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """(layers, units) that may be chosen: those of SIZES, or for what is given of them every value of the other."""
+    if not given.keys() & {"layers", "hidden"}:
+        return list(SIZES)
+    depths = [given["layers"]] if "layers" in given else [1, 2]
+    widths = [given["hidden"]] if "hidden" in given else sorted({hidden for _, hidden in SIZES})
+    return [(layers, hidden) for layers in depths for hidden in widths]
 
 
 def _batch(facts: Facts, read: float, given: Mapping[str, Any]) -> tuple[int, int]:

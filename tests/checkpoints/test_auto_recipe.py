@@ -115,6 +115,13 @@ def test_what_is_given_is_not_chosen(tokens: int, flags: dict[str, Any], budget:
     assert found == choose(Facts(tokens, 96, 4, 4, TWO_CORES), {**flags, **budget}), "the same from the same"
 
 
+def test_what_is_open_beside_a_given_size_still_follows_the_time() -> None:
+    short, long = (chosen(10_000_000, minutes, layers=3) for minutes in (2, 200))
+    assert long["hidden"] > short["hidden"]
+    assert "layers" not in long
+    assert [chosen(10_000_000, minutes, hidden=256)["layers"] for minutes in (1, 200)] == [1, 2]
+
+
 @pytest.mark.parametrize(("tokens", "minutes"), [(10_000, 2), (100_000, 2), (1_000_000, 5), (1_000_000_000, 60)])
 def test_without_a_budget_the_text_decides_how_long(tokens: int, minutes: int) -> None:
     assert choose(Facts(tokens, 96, 4, 4, TWO_CORES), {}).values["minutes"] == minutes
