@@ -180,6 +180,8 @@ def state_dictionary(model: LanguageModel) -> dict[str, Tensor]:
     arch = next((name for name, kind in CELLS.items() if type(model.cell) is kind), None)
     if arch is None:
         raise CelloquyError(f"its cell {model.cell.label} is none of nn.RNN, nn.LSTM and nn.GRU; --onnx can hold it")
+    if config.labels:
+        raise CelloquyError("labels steer it, whose vectors torch's modules have no place for")
     if config.norm != "none" or (config.residual and (config.num_layers > 1 or config.embedding == config.hidden_size)):
         raise CelloquyError("it has normalisation or residual layers, which torch's modules lack; --onnx can hold it")
     tensors = {"embedding.weight": model.embedding.weight}

@@ -41,8 +41,10 @@ def label_weights(text: str | None, names: Sequence[str], model: str, strength: 
         if weights[names.index(name)]:
             raise UsageError(f"the label {shown(name)} stands twice in {shown(text)}")
         weights[names.index(name)] = weight
-    total = math.fsum(weights)
-    return _moved([weight / total for weight in weights], strength)
+    largest = max(weights)
+    shares = [weight / largest for weight in weights]  # the sum of two numbers of 1e308 is none
+    total = math.fsum(shares)
+    return _moved([share / total for share in shares], strength)
 
 
 def _moved(weights: list[float], strength: float) -> list[float]:

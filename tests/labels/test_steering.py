@@ -63,6 +63,19 @@ def write(steered: Path) -> Callable[..., Writer]:
     return lambda **sampling: Writer(load_checkpoint(steered), **{"temperature": 0.3, "seed": 3, **sampling})
 
 
+def test_weights_of_a_mixture_may_be_of_any_size() -> None:
+    assert label_weights("digits:1e308,signs:1e308", NAMES, "runs") == [0.5, 0.0, 0.5]
+    assert label_weights("digits:1e-320,signs:3e-320", NAMES, "runs") == pytest.approx([0.25, 0.0, 0.75], abs=0.01)
+
+
+def test_a_model_that_labels_steer_is_no_state_dictionary(steered: Path, tmp_path: Path) -> None:
+    from checkpoints.exchange import export_weights
+
+    with pytest.raises(CelloquyError, match="labels steer it"):
+        export_weights(load_checkpoint(steered), tmp_path)
+    assert not [*tmp_path.glob("*.weights.*")]
+
+
 def kind_of(text: str) -> set[str]:
     kinds = {"digits": "1234", "letters": "abcd", "signs": "+-*/"}
     return {kind for kind, characters in kinds.items() if set(text) & set(characters)}
