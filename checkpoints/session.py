@@ -318,7 +318,9 @@ class TrainingSession:
             self.reporter.note(f"the earlier {run.name} is kept as {writer.aside}")
         self.reporter.start(run.name, self._description(model, text, machine))
         place = run.resume.run.log_bytes if run.resume else 0
-        with self._log(run, place) as log:
+        with self.ranks.together():
+            opened = self._log(run, place)
+        with opened as log:
             batches = self._batches(run.options, text, size)
             validation, training_text = self._evaluated(run.options, text)
             parts = Parts(
@@ -336,7 +338,8 @@ class TrainingSession:
             )
             trainer = self._trainer(model, run.options, _budget(run.options, batches), parts)
             if run.resume is not None:
-                trainer.restore(run.resume)
+                with self.ranks.together():
+                    trainer.restore(run.resume)
                 if self._changed(run):
                     trainer.forget_best()
             trainer.run()

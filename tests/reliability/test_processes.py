@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,7 +19,12 @@ from reliability_kit import tiny
 from reliability_kit.children import ROOT, Child, Nursery
 from reliability_kit.ledger import Ledger
 
+from checkpoints.digest import description
+from checkpoints.files import load_tensors, save_safetensors
+from checkpoints.tensor_table import read_table
+
 PROMISE = "several processes: as one, and a lost one ends the run with what was saved"
+KILLED = "kill -9 of one process of two, or of both, at random moments and in a save, resumed: the same bits as without"
 
 
 def start(nursery: Nursery, job: dict[str, Any], count: int = 2, first: Any = (), last: Any = ()) -> list[Child]:
@@ -138,6 +145,72 @@ def test_a_first_process_that_cannot_write_tells_why_and_nobody_waits_for_it(
         assert end(children) == [1, 1]
         assert "No space left on device" in children[0].said
         assert children[1].said.count("\n") <= 1
+
+
+def test_what_one_process_cannot_resume_from_is_told_once(nursery: Nursery, ledger: Ledger, tmp_path: Path) -> None:
+    run(nursery, tiny.job(tmp_path, steps=2))
+    folder = tmp_path / "out" / "tiny.lstm.run"
+    state, log = folder / "resume.safetensors", folder / "log.jsonl"
+    raw = state.read_bytes()
+
+    def forget(*lost: str) -> None:
+        table, tensors = read_table(state), load_tensors(state)
+        save_safetensors(state, {n: t for n, t in tensors.items() if not n.startswith(lost)}, description(table))
+
+    def another_count() -> None:
+        described = json.loads(description(read_table(state)))
+        described["machine"]["ranks"] = 3
+        save_safetensors(state, load_tensors(state), json.dumps(described))
+
+    spoilt = {
+        "process 1: the resume state is damaged: it has no random state": lambda: forget("random.cpu1"),
+        "does not fit the model: its carried state": lambda: forget("state."),
+        "was begun by 3 processes and cannot go on with 2": another_count,
+        "there is no out/tiny.lstm.run/resume.safetensors": state.unlink,
+        "log.jsonl could not be written: Is a directory": lambda: (log.unlink(), log.mkdir()),
+    }
+    for said, spoil in spoilt.items():
+        with ledger.attempt(PROMISE):
+            state.write_bytes(raw)
+            spoil()
+            children = start(nursery, tiny.resumed(tiny.job(tmp_path, steps=4)))
+            assert end(children) == [1, 1]
+            errors = [line for child in children for line in child.said.splitlines() if line.startswith("error: ")]
+            assert len(errors) == 1
+            assert said in errors[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_processes_killed_at_any_moment_go_on_to_the_same_bits(
+    nursery: Nursery, undisturbed: tiny.Outcome, ledger: Ledger, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    for number in range(24):
+        with ledger.attempt(KILLED):
+            folder = tmp_path / str(number)
+            job = tiny.job(folder)
+            for _ in range(chance.choice((1, 2, 3))):
+                going = tiny.resumed(job) if tiny.saved_step(folder) is not None else job
+                if number % 4 == 3:
+                    end(start(nursery, {**going, "save_always": 1}, first={"die_at": chance.randrange(1, 120)}))
+                    continue
+                step = chance.randrange((tiny.saved_step(folder) or 0) + 1, tiny.STEPS)
+                children = start(nursery, {**going, "pause": 0.02})
+                wait_for_step(folder, step, children)
+                for victim in ((0,), (1,), chance.choice(((0, 1), (1, 0))))[number % 4]:
+                    children[victim].kill(signal.SIGKILL)
+                assert -signal.SIGKILL in end(children)
+            run(nursery, tiny.resumed(job) if tiny.saved_step(folder) is not None else job)
+            assert tiny.outcome(folder) == undisturbed
+
+
+def wait_for_step(folder: Path, step: int, children: list[Child]) -> None:
+    """Until a process that is alive now has done this step."""
+    before, deadline = len(tiny.steps_done(folder)), time.monotonic() + 60
+    while step not in tiny.steps_done(folder)[before:]:
+        assert time.monotonic() < deadline, [child.said for child in children]
+        time.sleep(0.003)
 
 
 @pytest.mark.slow
