@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 from typing import Any
 
@@ -42,6 +41,6 @@ def stopper() -> Any:
 
         def train(self, record: dict[str, Any], fraction: float, left: float | None) -> None:
             if record["step"] == self.step:
-                os.kill(os.getpid(), self.number)
+                signal.raise_signal(self.number)  # to a whole process it may come later, and two as one
 
     return Stopper
