@@ -143,7 +143,7 @@ class _Program:
         self._worker = Worker(lambda: make_session(start, self._outbox.put), self._outbox)
         kept = home() / "history.jsonl"
         first = not kept.exists()
-        lines = LineHistory(kept) if start.history else None
+        lines = LineHistory(kept if start.history else None)
         self._screen: Screen = Screen(self._worker, self._outbox, open_output(), start.name, lines)
         self._leaving = False
         self._fault: Exception | None = None

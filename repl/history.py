@@ -16,14 +16,24 @@ KEPT = 5_000
 
 
 class LineHistory(History):
-    """History in a file. What cannot be read or written is left out: history is a comfort, never a hindrance."""
+    """History in a file, or without ``path`` only in memory.
 
-    def __init__(self, path: Path) -> None:
+    What cannot be read or written is left out: history is a comfort, never a hindrance.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         super().__init__()
         self._path = path
 
+    def append_string(self, string: str) -> None:
+        """See prompt_toolkit, which would remember every entry: here as many as are loaded again, the latest."""
+        super().append_string(string)
+        del self._loaded_strings[KEPT:]
+
     def load_history_strings(self) -> Iterable[str]:
         """The kept entries, the latest first."""
+        if self._path is None:
+            return []
         try:
             lines = self._path.read_bytes().splitlines()[-KEPT:]
         except OSError:
@@ -32,7 +42,7 @@ class LineHistory(History):
 
     def store_string(self, string: str) -> None:
         """Append one entry, in one write, so that two sessions do not mix theirs."""
-        if len(string) > LONGEST_ENTRY:
+        if self._path is None or len(string) > LONGEST_ENTRY:
             return
         line = json.dumps(string).encode() + b"\n"
         try:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -51,9 +51,8 @@ class SavedTree:
         return self._numbers[id(passage)]
 
     def _row(self, passage: Passage) -> dict[str, Any]:
-        before = passage.before
         row: dict[str, Any] = {
-            "before": -1 if before is None else self._numbers[id(before)],
+            "before": self._before(passage),  # the first of all: see keep
             "text": passage.text,
             "tokens": passage.tokens.tolist(),
             "drawn": passage.drawn,
@@ -64,9 +63,28 @@ class SavedTree:
         if passage.memories:
             row["memories"] = list(passage.memories)
         kept = passage.depth % STATE_EVERY == 0 or not passage.tokens  # one without tokens only changed the label
-        if passage.position is not None and kept and before is not None:
+        if passage.position is not None and kept and passage.before is not None:
             row["state"] = position_json(passage.position)
         return row
+
+    def keep(self, ends: Iterable[Passage]) -> None:
+        """Take in these passages and all before them, and forget the others: what was taken back and has no mark."""
+        used: set[int] = set()
+        for end in ends:
+            self.number(end)
+            for step in end.back():
+                if id(step) in used:
+                    break
+                used.add(id(step))
+        if len(used) == len(self._passages):
+            return
+        left = [(step, row) for step, row in zip(self._passages, self._rows, strict=True) if id(step) in used]
+        self._passages = [step for step, _ in left]
+        self._numbers = {id(step): number for number, step in enumerate(self._passages)}
+        self._rows = [f'{{"before":{self._before(step)},{row.partition(",")[2]}' for step, row in left]
+
+    def _before(self, passage: Passage) -> int:
+        return -1 if passage.before is None else self._numbers[id(passage.before)]
 
     def rows(self, states: Mapping[int, Position]) -> str:
         """Every passage, as JSON; ``states`` are places that must be kept, by number."""

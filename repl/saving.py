@@ -48,6 +48,9 @@ class Saver:
         places = [here, *(mark.place for mark in session.marks.values())]
         used = list(dict.fromkeys(id(place.reading) for place in places))
         self._trees = {number: tree for number, tree in self._trees.items() if number in used}
+        for number in used:
+            of_one = [place for place in places if id(place.reading) == number]
+            self._tree(of_one[0].reading).keep(place.passage for place in of_one)
         states: dict[int, dict[int, Position]] = {number: {} for number in used}
         for place in places:
             states[id(place.reading)][self._tree(place.reading).number(place.passage)] = place.position

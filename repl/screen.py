@@ -13,7 +13,7 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.history import History, InMemoryHistory
+from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.layout import AnyContainer, BufferControl, ConditionalContainer, Dimension, HSplit, Layout, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
@@ -49,7 +49,7 @@ ESCAPE_SECONDS = 0.1
 class Screen:
     """The application on the terminal. ``keys`` are bound by :mod:`repl.keys`."""
 
-    def __init__(self, worker: Worker, outbox: Outbox, output: HeldOutput, title: str, history: History | None) -> None:
+    def __init__(self, worker: Worker, outbox: Outbox, output: HeldOutput, title: str, history: History) -> None:
         self.worker = worker
         self.outbox = outbox
         self.output = output
@@ -63,7 +63,7 @@ class Screen:
         self._doing = "ready"
         self.buffer = Buffer(
             multiline=True,
-            history=history or InMemoryHistory(),
+            history=history,
             completer=SlashCompleter(lambda: worker.session),
             complete_while_typing=Condition(lambda: self.buffer.text.startswith("/")),
             enable_history_search=False,

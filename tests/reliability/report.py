@@ -26,7 +26,7 @@ def run_tests(ledger: Path) -> int:
 def main(ledgers: list[str]) -> int:
     """Write the table; the status of the tests, 0 if none were run."""
     sys.path[:0] = [str(HERE), str(HERE.parents[1])]
-    from reliability_kit.page import PAGE, merged, table, with_table
+    from reliability_kit.page import PAGE, curve_table, curves, merged, table, with_table
 
     status = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -34,9 +34,9 @@ def main(ledgers: list[str]) -> int:
         if not paths:
             paths = [Path(folder) / "ledger.json"]
             status = run_tests(paths[0])
-        new = table(merged(paths))
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), new), encoding="utf-8")
-    print(new)
+        new, followed = table(merged(paths)), curve_table(curves(paths))
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), new, followed), encoding="utf-8")
+    print(new, followed, sep="\n")
     return status
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from reliability_kit.children import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+CURVE_BEGIN, CURVE_END = "<!-- curves: begin -->\n", "<!-- curves: end -->\n"
+CURVE_HEAD = "| what is followed | looks | value (at minute) |\n|---|---:|---|\n"
+MINUTES = (1, 5, 15, 30, 45, 60)
 TESTS = ROOT / "tests" / "reliability"
+Curve = list[tuple[float, float]]
 HEAD = "| how it is attacked | what is promised | tried | survived |\n|---|---|---:|---:|\n"
 
 
@@ -20,10 +24,33 @@ def merged(ledgers: Iterable[Path]) -> dict[str, tuple[int, int]]:
     """Promise -> (tried, survived), over all these ledgers."""
     counts: dict[str, tuple[int, int]] = {}
     for path in ledgers:
-        for promise, tried, survived in json.loads(path.read_text(encoding="utf-8")):
+        for promise, tried, survived in json.loads(path.read_text(encoding="utf-8"))["counts"]:
             before = counts.get(promise, (0, 0))
             counts[promise] = (before[0] + tried, before[1] + survived)
     return counts
+
+
+def curves(ledgers: Iterable[Path]) -> dict[str, Curve]:
+    """What was followed longest of each figure: (minute, value)."""
+    found: dict[str, Curve] = {}
+    for path in ledgers:
+        for name, points in json.loads(path.read_text(encoding="utf-8"))["curves"].items():
+            if name not in found or points[-1][0] > found[name][-1][0]:
+                found[name] = [(minute, value) for minute, value in points]
+    return found
+
+
+def curve_table(followed: Mapping[str, Curve]) -> str:
+    """The figures at some minutes each: the look that was nearest."""
+    rows = []
+    for name in sorted(followed):
+        points = followed[name]
+        last = points[-1][0]
+        wanted = [minute for minute in MINUTES if minute <= last + 1]
+        values = [min(points, key=lambda point: abs(point[0] - minute))[1] for minute in wanted]
+        told = ", ".join(f"{value:.0f} ({minute})" for minute, value in zip(wanted, values, strict=True))
+        rows.append(f"| {name} | {len(points)} | {told} |\n")
+    return CURVE_HEAD + "".join(rows)
 
 
 def table(counts: dict[str, tuple[int, int]]) -> str:
@@ -51,10 +78,15 @@ def rows_of(page: str) -> list[tuple[str, int, int]]:
     return found
 
 
-def with_table(page: str, new: str) -> str:
-    """The page with another table."""
-    before, _, rest = page.partition(BEGIN)
-    return before + BEGIN + new + END + rest.partition(END)[2]
+def with_table(page: str, new: str, followed: str | None = None) -> str:
+    """The page with another table; with that of the followed figures too, if it is given."""
+    page = _between(page, BEGIN, END, new)
+    return page if followed is None else _between(page, CURVE_BEGIN, CURVE_END, followed)
+
+
+def _between(page: str, begin: str, end: str, new: str) -> str:
+    before, _, rest = page.partition(begin)
+    return before + begin + new + end + rest.partition(end)[2]
 
 
 def named_promises() -> list[tuple[str, str]]:

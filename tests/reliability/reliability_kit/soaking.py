@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from terminal_kit.harness import Terminal
 from terminal_kit.processes import RealProcess
 
 from reliability_kit.children import ROOT
+from reliability_kit.growth import resident
 
 KEYS = (
     *(harness.UP, harness.DOWN, harness.RIGHT, harness.LEFT, harness.CTRL_UP, harness.CTRL_DOWN, harness.SPACE),
@@ -44,14 +44,14 @@ HARMLESS = (harness.UP, harness.DOWN, harness.CTRL_UP, harness.CTRL_DOWN, harnes
 
 
 class Soak:
-    """A REPL that is tormented from a seed. It shall live, stay small, and lose nothing."""
+    """A REPL that is tormented from seeds. It shall live, stay small, and lose nothing."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.chance = random.Random(seed)
+        self.chance = random.Random(0)
         self.sent = 0
         self._saved = 0
-        self._home = folder / f"home{seed}"
+        self._home = folder / "home"
         environment = {
             **{"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "CELLOQUY_HOME": str(self._home)},
             **{"CELLOQUY_LOAD_PLUGINS": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -60,13 +60,14 @@ class Soak:
         arguments = ["repl", "tiny.lstm", "-n", "0", "--seed", "1"]
         self.terminal = Terminal(RealProcess(arguments, environment, folder, 80, 24), 80, 24)
 
+    def begin(self, seed: int) -> None:
+        """Go on with the attacks of a seed."""
+        self.chance = random.Random(seed)
+
     @property
     def memory(self) -> float:
         """Resident megabytes of the REPL."""
-        status = Path(f"/proc/{self.terminal.pid}/status").read_text(encoding="ascii")
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found is not None
-        return int(found[1]) / 1024
+        return resident(self.terminal.pid)
 
     def torment(self, seconds: float) -> None:
         """Keys, lines, pastes, sizes and signals at random."""
@@ -201,9 +202,9 @@ def squeezed(text: str) -> str:
 
 
 @contextlib.contextmanager
-def soaked(folder: Path, seed: int) -> Iterator[Soak]:
+def soaked(folder: Path) -> Iterator[Soak]:
     """A REPL that is ready; whatever happens, it is ended."""
-    soak = Soak(folder, seed)
+    soak = Soak(folder)
     try:
         soak.terminal.wait(lambda: "ready" in soak.terminal.status, deadline=600)  # on the busiest machine
         yield soak
