@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,8 @@ class Writer:
     def __init__(self, loaded: Loaded, registry: Registry | None = None, **sampling: Any) -> None:
         self.registry = shared_registry() if registry is None else registry
         self.settings = Settings(sampling_options(self.registry), sampling)
-        self.settings.on_change = self._setting_changed
+        changed = weakref.WeakMethod(self._setting_changed)  # no circle: packed weights go with the last who has them
+        self.settings.on_change = lambda key: there(key) if (there := changed()) else None
         self._reading = Reading(TextModel(loaded), Randomness(self._wanted_seed()))
         self._readings: dict[Path, Reading] = {loaded.path: self._reading}
         self._blocks = Blocks(self.registry)
