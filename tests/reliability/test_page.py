@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reliability_kit.children import ROOT
 from reliability_kit.ledger import Ledger
-from reliability_kit.page import PAGE, merged, named_promises, rows_of, table, with_table
+from reliability_kit.page import PAGE, curve_table, curves, merged, named_promises, rows_of, table, with_table
 
 import checkpoints.header
 import checkpoints.loading
@@ -79,3 +79,21 @@ def test_the_security_page_invents_no_address() -> None:
     text = SECURITY.read_text(encoding="utf-8")
     assert "@" not in text
     assert "://" not in text
+
+
+def test_what_is_followed_over_time_is_told_at_some_minutes(tmp_path: Path) -> None:
+    short, long = Ledger(), Ledger()
+    short.look("a size", 0.9, 7.0)
+    for minute in range(1, 61):
+        long.look("a size", minute + 0.1, 100 + minute)
+    paths = [tmp_path / "short.json", tmp_path / "long.json"]
+    short.write(paths[0])
+    long.write(paths[1])
+    assert curve_table(curves(paths)).splitlines()[-1] == (
+        "| a size | 60 | 101 (1), 105 (5), 115 (15), 130 (30), 145 (45), 160 (60) |"
+    )
+    assert curve_table(curves(paths[:1])).splitlines()[-1] == "| a size | 1 | 7 (1) |"
+    followed = curve_table(curves(paths))
+    page = with_table(PAGE.read_text(encoding="utf-8"), table(merged(paths)), followed)
+    assert followed in page
+    assert with_table(page, table(merged(paths)), followed) == page

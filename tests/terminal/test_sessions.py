@@ -214,6 +214,23 @@ def test_the_running_conversation_is_kept_and_only_when_it_changed(here: Path) -
     assert reopened(str(autosave.path)).transcript == talk.transcript
 
 
+def test_what_was_taken_back_is_not_kept(here: Path) -> None:
+    talk, autosave = Talk("tiny", length=200, seed=3), Autosave()
+    talk.say("A", "/mark one", "B")
+    autosave(talk.session, now=True)
+    size = autosave.path.stat().st_size
+    for _ in range(4):
+        talk.say("/retry")
+        autosave(talk.session, now=True)
+        assert autosave.path.stat().st_size < size + 2000  # surprising characters take more bytes than others
+    talk.say("/undo", "/undo", "C")
+    autosave(talk.session, now=True)
+    other = reopened(str(autosave.path))
+    for command in ("", "/back one", "/undo 33", "D"):
+        assert other.say(command).transcript == talk.say(command).transcript
+        assert other.bits() == talk.bits()
+
+
 def test_a_disk_that_refuses_is_said_once_and_the_conversation_goes_on(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

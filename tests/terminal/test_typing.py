@@ -12,7 +12,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.layout.controls import BufferControl
 from prompt_toolkit.layout.processors import TransformationInput
 
-from repl.history import LONGEST_ENTRY, LineHistory
+from repl.history import KEPT, LONGEST_ENTRY, LineHistory
 from repl.input_line import ShowHostile
 from repl.pastes import LONG, Pastes
 from repl.visible import is_hostile
@@ -49,6 +49,15 @@ def test_huge_entries_are_not_kept(tmp_path: Path) -> None:
     history = LineHistory(tmp_path / "history.jsonl")
     history.store_string("x" * (LONGEST_ENTRY + 1))
     assert list(history.load_history_strings()) == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_history_in_memory_has_a_bound(tmp_path: Path, kept: bool) -> None:
+    history = LineHistory(tmp_path / "history.jsonl" if kept else None)
+    for number in range(KEPT + 10):
+        history.append_string(str(number))
+    assert history.get_strings() == [str(number) for number in range(10, KEPT + 10)]
+    assert (tmp_path / "history.jsonl").exists() == kept
 
 
 def test_long_pastes_stand_as_a_token_until_the_line_is_given() -> None:
