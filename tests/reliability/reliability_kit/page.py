@@ -14,7 +14,7 @@ PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 CURVE_BEGIN, CURVE_END = "<!-- curves: begin -->\n", "<!-- curves: end -->\n"
 CURVE_HEAD = "| what is followed | looks | value (at minute) |\n|---|---:|---|\n"
-MINUTES = (1, 5, 15, 30, 45, 60)
+MINUTES = (1, 5, 15, 30, 45)
 TESTS = ROOT / "tests" / "reliability"
 Curve = list[tuple[float, float]]
 HEAD = "| how it is attacked | what is promised | tried | survived |\n|---|---|---:|---:|\n"
@@ -41,16 +41,19 @@ def curves(ledgers: Iterable[Path]) -> dict[str, Curve]:
 
 
 def curve_table(followed: Mapping[str, Curve]) -> str:
-    """The figures at some minutes each: the look that was nearest."""
+    """The figures at some minutes each, the look that was nearest, and at the last look."""
     rows = []
     for name in sorted(followed):
         points = followed[name]
-        last = points[-1][0]
-        wanted = [minute for minute in MINUTES if minute <= last + 1]
-        values = [min(points, key=lambda point: abs(point[0] - minute))[1] for minute in wanted]
-        told = ", ".join(f"{value:.0f} ({minute})" for minute, value in zip(wanted, values, strict=True))
-        rows.append(f"| {name} | {len(points)} | {told} |\n")
+        last, value = points[-1]
+        told = [f"{_nearest(points, minute):.0f} ({minute})" for minute in MINUTES if minute < last - 1]
+        told.append(f"{value:.0f} ({last:.0f})")
+        rows.append(f"| {name} | {len(points)} | {', '.join(told)} |\n")
     return CURVE_HEAD + "".join(rows)
+
+
+def _nearest(points: Curve, minute: float) -> float:
+    return min(points, key=lambda point: abs(point[0] - minute))[1]
 
 
 def table(counts: dict[str, tuple[int, int]]) -> str:
