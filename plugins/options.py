@@ -37,7 +37,6 @@ class Option:
     command: str = ""
     multiple: bool = False
     metavar: str = ""
-    show_when_default: bool = False
     check: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:

@@ -18,7 +18,6 @@ CORE_OPTIONS = OptionSet(
             short="-t",
             step=0.05,
             command="temp",
-            show_when_default=True,
         ),
         Option("seed", int, None, "Seed of the random numbers; random if not given.", minimum=0),
         Option("label", str, None, "Label that steers a model that has labels: NAME, or a mixture a:0.7,b:0.3."),
