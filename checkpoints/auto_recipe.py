@@ -156,11 +156,12 @@ def worth_reading(parameters: int) -> float:
 
 
 def dropout(readings: float, ratio: float) -> float:
-    """The share to drop, in steps of 0.05: nothing for a small model of a text that is read a few times, 0.1 more with
-    every doubling of the ``ratio`` of parameters to tokens, and half of that with every doubling of the ``readings``.
-    """
-    pressure = math.log2(max(ratio, 1e-9) * math.sqrt(max(readings, 1e-9)))
-    return round(20 * min(MOST_DROPOUT, max(0.0, 0.1 + 0.1 * pressure))) / 20
+    """The share to drop, in steps of 0.05: 0.1 more with every doubling of the ``ratio`` of parameters to tokens, and
+    half of that with every doubling of the ``readings``; at most 0.1 for each of these, so that a text that is read
+    once is learned without."""
+    often = math.log2(max(readings, 1e-9))
+    pressure = math.log2(max(ratio, 1e-9)) + often / 2
+    return round(20 * min(MOST_DROPOUT, max(0.0, min(0.1 + 0.1 * pressure, 0.1 * often)))) / 20
 
 
 def _tokens_read(facts: Facts, budget: Mapping[str, Any], size: tuple[int, int], given: Mapping[str, Any]) -> float:
