@@ -14,7 +14,7 @@ from cells.labels import with_label
 from cells.lstm import LSTM
 from cells.model import LanguageModel, ModelConfig
 from cells.rnn import RNN
-from cells.row_reader import LONG, worth_rows
+from cells.row_reader import LONG, LONG_FOR_KERNELS, worth_rows
 from cells.state import State, clone
 from checkpoints import replay, rows
 from checkpoints.replay import state_after
@@ -111,6 +111,23 @@ def test_counts_that_are_hardly_forgotten_are_right(layers: int) -> None:
     assert_same(state_after(model, ids, model.initial_state(1)), expected)
 
 
+def test_counts_that_are_heard_of_later_are_not_taken_for_mere_counts() -> None:
+    """What the output gate hides most of the time, and then the units hear of it."""
+    model = made(LSTM())
+    layer = model.recurrent_layers[0]
+    with torch.no_grad():
+        model.embedding.weight.mul_(0.1)[:, 0] = 0.0
+        model.embedding.weight[0, 0] = 1.0
+        layer.R["h"].zero_()
+        layer.R["h"][24:36].normal_(std=2.0)  # what is heard changes what is added
+        layer.b.copy_(torch.tensor([0.0, 6.0, 0.0, -30.0]).repeat_interleave(12))
+        layer.W[24:36, 1:].normal_(std=0.2)
+        layer.W[36:, 0] = 60.0  # only the token 0 opens the gate
+        layer.W[36:, 1:] = 0.0
+    ids = [0 if place % 311 == 300 else max(1, token) for place, token in enumerate(tokens(5000))]
+    assert_same(state_after(model, ids, model.initial_state(1)), one_after_another(model, ids))
+
+
 def test_what_is_never_forgotten_is_read_one_after_another() -> None:
     model, ids = made(Parity()), tokens(5000)
     found = state_after(model, ids, model.initial_state(1))
@@ -155,5 +172,7 @@ def test_short_texts_and_cells_that_scan_are_left_as_they_are() -> None:
     model = made(GRU())
     assert worth_rows(model, LONG)
     assert not worth_rows(model, LONG - 1)
+    assert not worth_rows(made(LSTM()), LONG_FOR_KERNELS - 1)
+    assert worth_rows(made(LSTM()), LONG_FOR_KERNELS)
     model.cell.affine = True
     assert not worth_rows(model, LONG)

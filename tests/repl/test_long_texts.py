@@ -7,12 +7,19 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from cells import row_reader
 from cells.row_reader import LONG
 from repl import text_model
 from repl.generator import Writer
 
 Make = Callable[..., Writer]
 TEXT = ("To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 60)[: LONG + 700]
+
+
+@pytest.fixture(autouse=True)
+def long_for_kernels_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is long for one cell is long for all."""
+    monkeypatch.setattr(row_reader, "LONG_FOR_KERNELS", LONG)
 
 
 def place(writer: Writer) -> tuple[int | None, list[list[float]]]:
