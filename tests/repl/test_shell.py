@@ -63,9 +63,10 @@ def test_names_and_cells_are_completed_where_they_belong(complete: Run) -> None:
     assert "mingru" in complete("celloquy", "plugins", "check", "min")
 
 
-def test_a_name_that_a_shell_would_run_is_not_offered(complete: Run, home: Path) -> None:
-    folder = home / "checkpoints"
-    real = next(folder.glob("tiny.rnn.*")).read_bytes()
+def test_a_name_that_a_shell_would_run_is_not_offered(complete: Run, home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    real = next(home.glob("tiny.rnn.*")).read_bytes()
     for name in (
         "tinier$(touch ran)",
         "tinier;ls",

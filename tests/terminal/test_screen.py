@@ -81,7 +81,7 @@ def test_commands_complete_as_they_are_typed(open_repl: Open) -> None:
     terminal.send("/s")
     terminal.wait(lambda: all(f"/{name}" in terminal.text for name in ("seed", "set", "save", "speed")))
     terminal.send(CTRL_C)
-    terminal.wait(lambda: "/speed" not in terminal.text)
+    terminal.wait(lambda: "/seed" not in terminal.text)
 
 
 def test_unknown_commands_and_values_are_said_in_a_line(open_repl: Open) -> None:
