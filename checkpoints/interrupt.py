@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: the first asks for a tidy end, the second leaves at once."""
+"""Ctrl-C, SIGTERM and a closed terminal during training: the first asks for a tidy end, the second leaves at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 from cells.errors import CelloquyError
 
-WATCHED = (signal.SIGINT, signal.SIGTERM)
+WATCHED = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
+"""SIGHUP comes when a terminal closes, a lost connection's too; where it is ignored (nohup), it stays so."""
 
 
 class Interrupted(CelloquyError):
-    """Training was stopped by a signal, after saving. ``exit_status`` is 130 for Ctrl-C, 143 for SIGTERM."""
+    """Training was stopped by a signal, after saving. ``exit_status`` is 130 for Ctrl-C, 143 for SIGTERM, 129 for
+    SIGHUP."""
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
@@ -22,7 +24,7 @@ class Interrupted(CelloquyError):
 
 
 class SignalWatch:
-    """While entered, remembers the first Ctrl-C or SIGTERM in :attr:`received`; the next one acts as usual.
+    """While entered, remembers the first of :data:`WATCHED` in :attr:`received`; the next one acts as usual.
 
     What comes within ``grace`` seconds of the first is the same wish: Ctrl-C reaches the processes of torchrun twice,
     from the terminal and from torchrun. Outside the main thread Python cannot watch signals; then nothing is ever
@@ -37,7 +39,8 @@ class SignalWatch:
 
     def __enter__(self) -> SignalWatch:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._remember) for number in WATCHED}
+            watched = [*WATCHED[:2], *(n for n in WATCHED[2:] if signal.getsignal(n) is not signal.SIG_IGN)]
+            self._before = {number: signal.signal(number, self._remember) for number in watched}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 import unicodedata
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 CONTROLS = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Categories of characters that are not shown but do something: C0, C1, formats, surrogates, separators."""
@@ -18,11 +19,32 @@ PLAIN_SECONDS = 10.0
 """Seconds between the plain lines about training; validations always have theirs."""
 
 
+class LastingStream:
+    """A stream for a person who may have gone: what cannot be written any more is left out, and a run goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if there is still somebody to read it or room for it."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As :meth:`write`."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class Reporter:
     """Plain lines. ``quiet`` says nothing at all but notes."""
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
-        self.stream = stream if stream is not None else sys.stderr
+        self.stream = cast(TextIO, LastingStream(stream if stream is not None else sys.stderr))
         self.quiet = quiet
         self._said = float("-inf")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,7 +47,8 @@ class RegisterSampler(Protocol):
 
 
 def _warn(message: str) -> None:
-    sys.stderr.write(f"warning: {message}\n")
+    with contextlib.suppress(OSError):  # nobody reads it any more; what is going on goes on
+        sys.stderr.write(f"warning: {message}\n")
 
 
 class Registry:

@@ -39,7 +39,7 @@ STATUSES = """\
   0    done
   1    it could not be done; one line on standard error says why and what to do
   2    the command line is wrong
-  130  interrupted (143 by SIGTERM, 129 where the REPL's terminal was closed)
+  130  interrupted (143 by SIGTERM, 129 where the terminal was closed)
 
 Standard output carries the result and nothing else; progress, warnings and errors go to standard error."""
 

@@ -17,7 +17,9 @@ from reliability_kit.ledger import Ledger
 
 from checkpoints.lock import FILE, RunLock
 
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+SAVED = "Ctrl-C, SIGTERM or a closed terminal: saved, status 130, 143 or 129, no step redone, the same bits"
+UNREAD = "whoever reads what a run says goes away, or the disk of its log is full: the run goes on to its end"
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 def held(nursery: Nursery, folder: Path, job: dict[str, Any], place: int | str) -> Child:
@@ -28,11 +30,11 @@ def held(nursery: Nursery, folder: Path, job: dict[str, Any], place: int | str) 
     return child
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", STATUS, ids=["Ctrl-C", "SIGTERM", "a closed terminal"])
 def test_a_signal_saves_first_and_tells_how_to_go_on(
     nursery: Nursery, untouched: tiny.Outcome, ledger: Ledger, tmp_path: Path, number: signal.Signals
 ) -> None:
-    with ledger.attempt("Ctrl-C or SIGTERM: saved, status 130 or 143, resumed with no step redone, the same bits"):
+    with ledger.attempt(SAVED):
         chance = random.Random(int(number))
         job = {**tiny.job(tmp_path), "save_seconds": 1e9}
         for at in sorted(chance.sample(range(2, tiny.STEPS), 2)):
@@ -44,6 +46,22 @@ def test_a_signal_saves_first_and_tells_how_to_go_on(
             assert "--resume" in last
         assert nursery.run(tiny.resumed(job))[0] == 0
         assert tiny.steps_done(tmp_path) == list(range(1, tiny.STEPS + 1))
+        assert tiny.outcome(tmp_path) == untouched
+
+
+@pytest.mark.parametrize("how", ["closed pipe", "full disk", "ignored"])
+def test_a_run_goes_on_when_nobody_reads_what_it_says(
+    nursery: Nursery, untouched: tiny.Outcome, ledger: Ledger, tmp_path: Path, how: str
+) -> None:
+    with ledger.attempt(UNREAD):
+        job = {**tiny.job(tmp_path), "unread": how}
+        if how == "ignored":  # nohup
+            child = held(nursery, tmp_path, job, 20)
+            child.kill(signal.SIGHUP)
+            (tmp_path / "go").touch()
+        else:
+            child = nursery.start(job)
+        assert child.wait() == 0
         assert tiny.outcome(tmp_path) == untouched
 
 

@@ -14,6 +14,7 @@ and ``files`` (standard input and output). One that trains has ``folder`` (its w
 - ``refuse_at`` with ``errno``: the n-th such place is refused by the operating system, and every later one where
   ``for_good``; ``count``: how many places there were is written to ``places.txt`` at the end;
 - ``clock``: seconds by which the wall clock jumps back at every look;
+- ``unread``: standard error is a "closed pipe" or a "full disk", or SIGHUP is "ignored";
 - ``poison_at``: the weights become NaN after these steps, once each; ``poison_always``: after every step.
 """
 
@@ -102,6 +103,7 @@ def _train(job: dict[str, Any]) -> int:
     os.chdir(job["folder"])
     os.environ.update(job.get("environ", {}))
     _plant(job)
+    _leave_unread(job.get("unread"))
     try:
         Path("begun").touch()
         train(job["corpus"], reporter=Reporter(sys.stderr), **job["train"])
@@ -135,6 +137,18 @@ def _plant(job: dict[str, Any]) -> None:
         _Places(job["die_at"], lambda: os.kill(os.getpid(), signal.SIGKILL), half=True)
     if "refuse_at" in job:
         _Places(job["refuse_at"], _refusal(job["errno"]), for_good=job.get("for_good", False))
+
+
+def _leave_unread(how: str | None) -> None:
+    """Nobody reads standard error any more, or the terminal's end is ignored."""
+    if how == "closed pipe":
+        read, write = os.pipe()
+        os.close(read)
+        os.dup2(write, 2)
+    elif how == "full disk":
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+    elif how == "ignored":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _note_steps(trainer: Any, path: Path, job: dict[str, Any]) -> None:
@@ -319,6 +333,7 @@ def _child(job: dict[str, Any]) -> None:
     """In the child: standard error into the job's file, then the job; never returns."""
     status = 99
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do theirs
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same under nohup
     try:
         stderr = os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(stderr, 2)
