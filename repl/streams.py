@@ -8,16 +8,18 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from cells.errors import CelloquyError
+from checkpoints.progress import LastingStream
 from repl.visible import is_hostile, visible
 
 
 def use_utf8() -> None:
     """Make standard output and error UTF-8, so that no locale and no text can stop a result from being written.
 
-    Bytes that were not UTF-8 on the command line come out as the bytes they were.
+    Bytes that were not UTF-8 on the command line come out as the bytes they were. A remark that nobody can read any
+    more, its pipe closed or its disk full, keeps no result from standard output.
     """
     if sys.stdout is None:  # it was closed before the program began
         sys.stdout = _nowhere()
@@ -26,6 +28,8 @@ def use_utf8() -> None:
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors)
+    if not isinstance(sys.stderr, LastingStream):
+        sys.stderr = cast(TextIO, LastingStream(sys.stderr))
 
 
 def _nowhere() -> TextIO:

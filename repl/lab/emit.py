@@ -15,6 +15,14 @@ from repl.lab.draw.terminal import show
 from repl.streams import to_json
 
 
+class PipeConsole(Console):
+    """A console for standard output, whose reader may go: the command ends as every other one does then."""
+
+    def on_broken_pipe(self) -> None:
+        """Where rich would end the program with status 1."""
+        raise BrokenPipeError
+
+
 def check_output(values: Mapping[str, Any]) -> None:
     """Refuse an ``--out`` that cannot be written before anything is computed."""
     if values.get("out") is not None:
@@ -26,7 +34,7 @@ def emit(picture: Picture, data: Mapping[str, Any], values: Mapping[str, Any]) -
     if values.get("json"):
         click.echo(to_json(data))
     else:
-        show(picture, Console(file=sys.stdout))
+        show(picture, PipeConsole(file=sys.stdout))
     if values.get("out") is not None:
         write_picture(picture, values["out"], values.get("theme") or "auto")
         sys.stderr.write(f"wrote {values['out']}\n")

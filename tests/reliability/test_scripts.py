@@ -44,12 +44,13 @@ def sane(done: subprocess.CompletedProcess[bytes]) -> None:
     assert b"fault in the program" not in (done.stderr or b""), done.stderr
 
 
-@pytest.mark.parametrize("command", ["generate", "list", "info"])
+@pytest.mark.parametrize("command", ["generate", "list", "info", "step"])
 def test_a_closed_pipe_ends_quietly(speaker: Path, ledger: Ledger, command: str) -> None:
     arguments = {
         "generate": ("generate", "tiny.lstm", "-p", "a", "-n", "100000"),
         "list": ("list",),
         "info": ("info", "tiny"),
+        "step": ("step", "tiny.lstm", "the king"),
     }
     with ledger.attempt(PROMISE):
         read, write = os.pipe()
@@ -129,6 +130,14 @@ def test_standard_streams_may_be_closed_or_full(speaker: Path, ledger: Ledger, c
             assert b"No space left" in done.stderr
         else:
             assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2> /dev/full", "2> >(exec true)"])
+def test_a_result_is_printed_though_nobody_reads_the_remarks(speaker: Path, ledger: Ledger, closed: str) -> None:
+    with ledger.attempt(PROMISE):
+        shell = ["bash", "-c", f'exec "$@" {closed}', "bash"]
+        done = celloquy(speaker, "generate", "tiny.lstm", "-p", "the ☃", "-n", "8", wrapper=shell)
+        assert (done.returncode, len(done.stdout.decode())) == (0, 13)
 
 
 @pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "> /dev/full"])
