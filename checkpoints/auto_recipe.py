@@ -26,7 +26,7 @@ SIZES = (
 TEXT_FACTOR, TEXT_POWER = 126.0, 0.7
 """Parameters that a text of N tokens bears, regularised: TEXT_FACTOR * N ** TEXT_POWER; 2 million for a megabyte."""
 
-READ_ROOT, READ_EACH = 8_000.0, 6.0
+READ_ROOT, READ_EACH = 5_000.0, 4.0
 """Tokens that are to be read before a model of P parameters is worth its slowness: READ_ROOT times the root of P, and
 READ_EACH for each."""
 
