@@ -13,6 +13,8 @@ LONGEST_ENTRY = 10_000
 """Characters; what is longer was pasted and is not worth recalling."""
 KEPT = 5_000
 """Entries that are loaded again."""
+NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
+"""A pipe that nobody reads is refused at once; to a file it is all one."""
 
 
 class LineHistory(History):
@@ -35,6 +37,8 @@ class LineHistory(History):
         if self._path is None:
             return []
         try:
+            if not self._path.is_file():  # a pipe would be waited for without end
+                return []
             lines = self._path.read_bytes().splitlines()[-KEPT:]
         except OSError:
             return []
@@ -47,7 +51,7 @@ class LineHistory(History):
         line = json.dumps(string).encode() + b"\n"
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NOT_WAITING, 0o600)
             try:
                 os.write(descriptor, line)
             finally:
@@ -59,6 +63,6 @@ class LineHistory(History):
 def _entry(line: bytes) -> str:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return entry if isinstance(entry, str) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,12 +36,20 @@ def test_history_is_for_its_owner_only_and_survives_damage(tmp_path: Path) -> No
     LineHistory(path).store_string("one\ntwo")
     assert path.stat().st_mode & 0o077 == 0
     with open(path, "ab") as file:
-        file.write(b'\xff\xfe\n{"a": 1}\n"half')
+        file.write(b'\xff\xfe\n{"a": 1}\n' + b"[" * 100_000 + b'\n"half')
     assert list(LineHistory(path).load_history_strings()) == ["one\ntwo"]
 
 
 def test_history_that_cannot_be_written_is_no_hindrance() -> None:
     history = LineHistory(Path("/dev/null/history.jsonl"))
+    history.store_string("a")
+    assert list(history.load_history_strings()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_the_history_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "history.jsonl")
+    history = LineHistory(tmp_path / "history.jsonl")
     history.store_string("a")
     assert list(history.load_history_strings()) == []
 
