@@ -56,13 +56,13 @@ class Writer:
     Not thread-safe, except that another thread may change a setting other than the seed.
     """
 
-    def __init__(self, loaded: Loaded, registry: Registry | None = None, **sampling: Any) -> None:
+    def __init__(self, loaded: Loaded | TextModel, registry: Registry | None = None, **sampling: Any) -> None:
         self.registry = shared_registry() if registry is None else registry
         self.settings = Settings(sampling_options(self.registry), sampling)
         changed = weakref.WeakMethod(self._setting_changed)  # no circle: packed weights go with the last who has them
         self.settings.on_change = lambda key: there(key) if (there := changed()) else None
-        self._reading = Reading(TextModel(loaded), Randomness(self._wanted_seed()))
-        self._readings: dict[Path, Reading] = {loaded.path: self._reading}
+        self._reading = Reading(_text_model(loaded), Randomness(self._wanted_seed()))
+        self._readings: dict[Path, Reading] = {self.loaded.path: self._reading}
         self._blocks = Blocks(self.registry)
         self._chain: Chain | None = None
         self._chain_values: Mapping[str, Any] = {}
@@ -412,9 +412,9 @@ class Writer:
             return self.swap_to(load_checkpoint(paths[cell], registry=self.registry, device=self._device()))
         return self._continue_in(reading)
 
-    def swap_to(self, loaded: Loaded) -> list[str]:
+    def swap_to(self, loaded: Loaded | TextModel) -> list[str]:
         """Let any other checkpoint write on, from the same place of the text; returns as :meth:`swap` does."""
-        return self._continue_in(Reading(TextModel(loaded), self.randomness))
+        return self._continue_in(Reading(_text_model(loaded), self.randomness))
 
     def _device(self) -> str:
         return str(self._reading.model.device)
@@ -443,6 +443,10 @@ class Writer:
         path = reading.model.loaded.path
         self._readings = {p: r for p, r in self._readings.items() if r.model.family == reading.model.family}
         self._readings[path] = reading
+
+
+def _text_model(loaded: Loaded | TextModel) -> TextModel:
+    return loaded if isinstance(loaded, TextModel) else TextModel(loaded)
 
 
 def _check_length(length: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from cells.errors import CelloquyError
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from plugins.entries import SamplerEntry
     from plugins.registry import Registry
     from repl.generator import Writer
+    from repl.text_model import TextModel
 
 
 class Models:
@@ -21,6 +23,7 @@ class Models:
     def __init__(self, registry: Registry | None = None) -> None:
         self._registry = registry
         self._loaded: dict[Path, Loaded] = {}
+        self._ready: WeakValueDictionary[Path, TextModel] = WeakValueDictionary()
 
     @property
     def samplers(self) -> Sequence[SamplerEntry]:
@@ -66,7 +69,19 @@ class Models:
         """A new conversation with a checkpoint; UsageError for a setting that cannot be."""
         from repl.generator import Writer
 
-        return Writer(loaded, self._registry, **settings)
+        return Writer(self.ready(loaded), self._registry, **settings)
+
+    def ready(self, loaded: Loaded) -> TextModel:
+        """A checkpoint, ready to read and write: the same for all marks, columns and turns while one of them has it.
+
+        Its packed weights take as much memory as the checkpoint itself.
+        """
+        from repl.text_model import TextModel
+
+        model = self._ready.get(loaded.path)
+        if model is None:
+            model = self._ready[loaded.path] = TextModel(loaded)
+        return model
 
 
 def _stem(path: Path) -> tuple[str, str]:

@@ -70,7 +70,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _restore(session: Session, data: Mapping[str, Any]) -> None:
     """Everything is built and checked before anything of the session changes."""
-    models = [TextModel(_load(session, saved["checkpoint"])) for saved in data["readings"]]
+    models = [session.models.ready(_load(session, saved["checkpoint"])) for saved in data["readings"]]
     changed = [
         fingerprint(model.loaded) != saved["checkpoint"]["fingerprint"]
         for model, saved in zip(models, data["readings"], strict=True)

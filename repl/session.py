@@ -342,17 +342,18 @@ class Session(Conversation):
 
         writer = self.writer
         if is_mixture(name):
-            unknown = writer.swap_to(mix(name, lambda cell: self.models.sibling(writer.loaded, cell)))
+            mixture = mix(name, lambda cell: self.models.sibling(writer.loaded, cell))
+            unknown = writer.swap_to(self.models.ready(mixture))
         elif name in writer.siblings():
             unknown = writer.swap(name)
         else:
-            unknown = writer.swap_to(self.models.sibling(writer.loaded, name))
+            unknown = writer.swap_to(self.models.ready(self.models.sibling(writer.loaded, name)))
         self.tell_unknown(unknown)
 
     def change_checkpoint(self, name: str) -> None:
         """Go on with another checkpoint, which reads the text so far."""
         loaded = self.models.load(name)
-        self.tell_unknown(self.writer.swap_to(loaded))
+        self.tell_unknown(self.writer.swap_to(self.models.ready(loaded)))
         self.chat.template = template_of(loaded.header)
 
     def compare(self, prompt: str) -> None:

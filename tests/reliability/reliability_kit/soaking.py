@@ -36,6 +36,7 @@ NEUTRAL = (
     *("/chat off", "/load tiny", "/cell lstm", "/reset", "/heat off", "/speed 0", "/temp 0.8", "/top-k 0"),
     *("/top-p 1", "/min-p 0", "/penalty 1"),
 )
+EMPTY = "empty.json"
 HOSTILE = "\x1b[2J\x07 pasted \x9b31m\r\n/quit\n\u202e"
 LISTED = "Up/Down choose"
 LETTERS = "abdeghiklnost"
@@ -160,8 +161,8 @@ class Soak:
         return str(json.loads(found[-1].read_text(encoding="utf-8"))["transcript"]) if found else None
 
     def make_neutral(self) -> None:
-        """An empty text, and every knob where it neither matters nor slows."""
-        for line in NEUTRAL:
+        """An empty text without marks, and every knob where it neither matters nor slows."""
+        for line in (f"/open {EMPTY}", *NEUTRAL):
             self.terminal.line(line)
         assert self.transcript() == ""
 
@@ -207,6 +208,8 @@ def soaked(folder: Path) -> Iterator[Soak]:
     soak = Soak(folder)
     try:
         soak.terminal.wait(lambda: "ready" in soak.terminal.status, deadline=600)  # on the busiest machine
+        soak.terminal.line(f"/save {EMPTY}")
+        soak.terminal.wait((folder / EMPTY).exists)
         yield soak
     finally:
         soak.terminal.close()
