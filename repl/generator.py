@@ -28,7 +28,7 @@ from repl.registration import sampling_options
 from repl.scoring import Score, score_text
 from repl.settings import Settings
 from repl.stops import StopWatch, check_stops
-from repl.text_model import Position, TextModel
+from repl.text_model import Position, TextModel, text_model
 
 if TYPE_CHECKING:
     from cells.state import State
@@ -61,7 +61,7 @@ class Writer:
         self.settings = Settings(sampling_options(self.registry), sampling)
         changed = weakref.WeakMethod(self._setting_changed)  # no circle: packed weights go with the last who has them
         self.settings.on_change = lambda key: there(key) if (there := changed()) else None
-        self._reading = Reading(_text_model(loaded), Randomness(self._wanted_seed()))
+        self._reading = Reading(text_model(loaded), Randomness(self._wanted_seed()))
         self._readings: dict[Path, Reading] = {self.loaded.path: self._reading}
         self._blocks = Blocks(self.registry)
         self._chain: Chain | None = None
@@ -414,7 +414,7 @@ class Writer:
 
     def swap_to(self, loaded: Loaded | TextModel) -> list[str]:
         """Let any other checkpoint write on, from the same place of the text; returns as :meth:`swap` does."""
-        return self._continue_in(Reading(_text_model(loaded), self.randomness))
+        return self._continue_in(Reading(text_model(loaded), self.randomness))
 
     def _device(self) -> str:
         return str(self._reading.model.device)
@@ -443,10 +443,6 @@ class Writer:
         path = reading.model.loaded.path
         self._readings = {p: r for p, r in self._readings.items() if r.model.family == reading.model.family}
         self._readings[path] = reading
-
-
-def _text_model(loaded: Loaded | TextModel) -> TextModel:
-    return loaded if isinstance(loaded, TextModel) else TextModel(loaded)
 
 
 def _check_length(length: int | None) -> None:

@@ -171,6 +171,11 @@ class TextModel:
         return siblings(self.loaded.path)
 
 
+def text_model(loaded: Loaded | TextModel) -> TextModel:
+    """A checkpoint, ready to read and to write; what is ready stays as it is."""
+    return loaded if isinstance(loaded, TextModel) else TextModel(loaded)
+
+
 def _label(loaded: Loaded) -> str:
     """The cell as the file's name has it, if it is named as a member of a family; else the cell's own name.
 

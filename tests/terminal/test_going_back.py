@@ -117,3 +117,18 @@ def test_a_random_seed_is_shown_and_can_be_given_again() -> None:
     found = re.search(r"seed (\d+) \(random\)", talk.notes[-1])
     assert found is not None
     assert Talk("tiny", seed=int(found[1])).say("A").transcript == first
+
+
+def test_marks_share_what_does_not_depend_on_the_place() -> None:
+    """Packed weights take as much memory as the checkpoint; a mark shall be a few kilobytes, whatever was loaded."""
+    talk = Talk("tiny").say("/cell lstm")
+    for number in range(3):
+        talk.say("/load tiny", "A", f"/mark one{number}", "/cell lstm+gru*0.5", "B", f"/mark mixed{number}")
+    models = {id(mark.place.reading.model) for mark in talk.session.marks.values()}
+    assert len(models) == 2
+    texts = {}
+    for name in talk.session.marks:
+        texts[name] = (talk.say(f"/back {name}").transcript, talk.bits())
+    assert len({text for text, _ in texts.values()}) == 6
+    for name, (text, bits) in texts.items():
+        assert (talk.say(f"/back {name}").transcript, talk.bits()) == (text, bits)
