@@ -26,25 +26,14 @@ from repl.visible import is_hostile
 
 PROMISE = "a damaged or forged checkpoint with labels: the same answers or one clear line, in 1 s and 200 MB"
 FAST, ALL = 120, 1000
-SIZES: dict[str, Any] = {"hidden": 12, "layers": 1, "steps": 12, "eval_every": 12, "sample_every": 0, "val": 0.1}
-KINDS = {
-    "classifier": {"task": "classify", "bidirectional": True, "pool": "max", "norm": "layer"},
-    "steered": {"label_column": "label", "label_size": 3, "embed": 5},
-}
+SIZES: dict[str, Any] = {"hidden": 12, "layers": 1, "steps": 12, "eval_every": 12}
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=tiny.LABELLED)
 def labelled(request: Any, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that tells labels, and one that they steer."""
     folder = tmp_path_factory.mktemp(request.param)
-    chance = random.Random(1)
-    rows = [f"{'sun' if number % 2 else 'rain'} {chance.randrange(99)},{'good' if number % 2 else 'bad'}\n"
-            for number in range(80)]  # fmt: skip
-    (folder / "corpus.csv").write_text("text,label\n" + "".join(rows), encoding="utf-8")
-    job = tiny.job(folder, "gru", out="checkpoints", **SIZES, **KINDS[request.param])
-    if request.param == "classifier":
-        del job["train"]["bptt"]
-    status, said = nursery.run({**job, "corpus": "corpus.csv"})
+    status, said = nursery.run(tiny.labelled_job(folder, request.param, "gru", out="checkpoints", **SIZES))
     assert status == 0, said
     return folder / "checkpoints" / "tiny.gru.safetensors"
 

@@ -58,6 +58,18 @@ def test_a_run_killed_in_the_middle_of_a_save_ends_with_the_bits_of_one_that_was
         die_and_go_on(nursery, undisturbed, ledger, tmp_path / str(place), place)
 
 
+@pytest.mark.parametrize("kind", tiny.LABELLED)
+def test_a_run_on_labelled_text_killed_in_the_middle_of_a_save_ends_with_the_same_bits(
+    nursery: Nursery, ledger: Ledger, tmp_path: Path, kind: str
+) -> None:
+    status, said = nursery.run(tiny.labelled_job(tmp_path / "whole", kind))
+    assert status == 0, said
+    undisturbed = {"lstm": tiny.outcome(tmp_path / "whole")}
+    for place in random.Random(kind).sample(range(2, 40), 4):
+        folder = tmp_path / str(place)
+        die_and_go_on(nursery, undisturbed, ledger, folder, place, tiny.labelled_job(folder, kind))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_run_killed_at_every_place_where_it_touches_a_file(

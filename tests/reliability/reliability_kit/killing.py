@@ -71,11 +71,16 @@ def random_kills(
 
 
 def die_and_go_on(
-    nursery: Nursery, undisturbed: dict[str, tiny.Outcome], ledger: Ledger, folder: Path, place: int
+    nursery: Nursery,
+    undisturbed: dict[str, tiny.Outcome],
+    ledger: Ledger,
+    folder: Path,
+    place: int,
+    job: dict[str, Any] | None = None,
 ) -> None:
     """Kill a run as it touches a file for the n-th time, then resume it."""
     with ledger.attempt("kill -9 at a chosen place of a save or of a line of the log: the same bits as without"):
-        job = tiny.job(folder)
+        job = job or tiny.job(folder)
         status, said = nursery.run({**job, "die_at": place})
         assert status == KILLED, said
         assert kill_often(nursery, job, "lstm", 0, random.Random()) == 0

@@ -48,6 +48,25 @@ def job(folder: Path, cell: str = "lstm", **train: Any) -> dict[str, Any]:
     return {"folder": str(folder), "corpus": "corpus.txt", "train": options}
 
 
+LABELLED: dict[str, dict[str, Any]] = {
+    "classifier": {"task": "classify", "bidirectional": True, "pool": "max", "norm": "layer"},
+    "steered": {"label_column": "label", "label_size": 3, "embed": 5, "label_dropout": 0.2},
+}
+"""What makes a run one on labelled text."""
+
+
+def labelled_job(folder: Path, kind: str, cell: str = "lstm", **train: Any) -> dict[str, Any]:
+    """The job of training ``tiny`` on labelled text: a classifier, or a model that labels steer."""
+    made = job(folder, cell, **{"sample_every": 0, **LABELLED[kind], **train})
+    if kind == "classifier":
+        del made["train"]["bptt"]
+    chance = random.Random(1)
+    words = (("rain", "bad"), ("sun", "good"))
+    rows = [f"{words[number % 2][0]} {chance.randrange(99)},{words[number % 2][1]}\n" for number in range(80)]
+    (folder / "corpus.csv").write_text("text,label\n" + "".join(rows), encoding="utf-8")
+    return {**made, "corpus": "corpus.csv"}
+
+
 def resumed(job: dict[str, Any]) -> dict[str, Any]:
     """The same job, going on."""
     return {**job, "train": {**job["train"], "resume": True}}
