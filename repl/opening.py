@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cells.errors import CelloquyError
 from checkpoints.dialog import Template
 from checkpoints.finding import expanded
+from checkpoints.shown import plain
 from repl.chat import MOST_CANDIDATES
 from repl.generator import Snapshot
 from repl.mixture import is_mixture, mix
@@ -38,7 +39,7 @@ def open_session(session: Session, name: str) -> None:
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError) as error:
         raise CelloquyError(f"{path} is not a session as /save wrote it") from error
     except CelloquyError as error:
-        raise CelloquyError(f"{path} cannot be opened: {error}") from error
+        raise CelloquyError(f"{path} cannot be opened: {plain(str(error))}") from error
 
 
 def saved_checkpoint(path: Path) -> str:
