@@ -93,10 +93,11 @@ class Generation:
         jobs = (Job(prompt, sample) for prompt in prompts for sample in range(drawn))
         kept: list[Continuation] = []
         processes = cores(self.writer)
+        a_token = sum(tensor.numel() for tensor in self.writer.loaded.model.state_dict().values())
         try:
             while batch := list(itertools.islice(jobs, ROWS * processes)):
                 self._tell_unknown([job.prompt for job in batch])
-                made = write_shared(self._write, batch, self.length, processes)
+                made = write_shared(self._write, batch, len(batch) * self.length * a_token, processes)
                 progress.add(sum(job.sample == drawn - 1 for job in batch), sum(done.tokens for done in made))
                 yield from made if self.best_of is None else self._best(made, kept)
                 sys.stdout.flush()

@@ -32,8 +32,8 @@ Write = Callable[[Sequence[Job]], list[Continuation]]
 ROWS_AT_LEAST = 16
 """Continuations of a part: fewer take about as long as these."""
 
-TOKENS_AT_LEAST = 4096
-"""Tokens of a batch that is worth a fork, which takes some milliseconds."""
+WORTH_IT = 5e9
+"""Multiplications from which on a fork is worth it: it takes some hundredths of a second, and they take a twentieth."""
 
 PR_SET_PDEATHSIG = 1
 """Of prctl(2): the signal that a process gets when the one that started it ends."""
@@ -52,10 +52,13 @@ def cores(writer: Writer) -> int:
     return torch.get_num_threads() if own else 1
 
 
-def write_shared(write: Write, jobs: Sequence[Job], length: int, at_most: int) -> list[Continuation]:
-    """What ``write(jobs)`` gives, written by ``at_most`` processes at once if there is enough to do."""
+def write_shared(write: Write, jobs: Sequence[Job], work: float, at_most: int) -> list[Continuation]:
+    """What ``write(jobs)`` gives, written by ``at_most`` processes at once if there is enough ``work``.
+
+    It is told in multiplications: tokens times parameters.
+    """
     count = min(at_most, len(jobs) // ROWS_AT_LEAST)
-    if count <= 1 or len(jobs) * length < TOKENS_AT_LEAST:
+    if count <= 1 or work < WORTH_IT:
         return write(jobs)
     edges = [len(jobs) * number // count for number in range(count + 1)]
     parts = [jobs[start:end] for start, end in itertools.pairwise(edges)]

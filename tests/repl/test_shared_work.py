@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from cells.errors import CelloquyError
+from repl import processes
 from repl.batch import Continuation, Job
 from repl.generation import Generation
 from repl.generator import Writer
-from repl.processes import cores, write_shared
+from repl.processes import WORTH_IT, cores, write_shared
 
 Make = Callable[..., Writer]
 JOBS = [Job("To be", sample) for sample in range(70)]
@@ -47,7 +48,10 @@ def forks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("stops", [(), ("e", "ar")])
-def test_three_processes_write_what_one_writes(write: Make, forks: list[int], stops: tuple[str, ...]) -> None:
+def test_three_processes_write_what_one_writes(
+    write: Make, forks: list[int], monkeypatch: pytest.MonkeyPatch, stops: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(processes, "WORTH_IT", 1e6)
     writer = write(seed=5)
     generation = Generation(writer, 90, stops, samples=70)
     assert cores(writer) == 3
@@ -59,7 +63,7 @@ def test_three_processes_write_what_one_writes(write: Make, forks: list[int], st
 def test_texts_that_json_would_mangle_come_back_as_they_were(forks: list[int]) -> None:
     texts = ["\x00\x1b[31m", "你好\n", "\ud800", '"\\', "", "\u2028"]
     made = [Continuation(job, 1 << 70, texts[job.sample % 6], 3, 0.1 + 0.2, "stop") for job in JOBS]
-    assert write_shared(lambda jobs: [made[job.sample] for job in jobs], JOBS, 100, 3) == made
+    assert write_shared(lambda jobs: [made[job.sample] for job in jobs], JOBS, WORTH_IT, 3) == made
     assert len(forks) == 2
 
 
@@ -71,7 +75,7 @@ def test_what_a_killed_process_did_not_write_is_written_here(forks: list[int]) -
             os.kill(os.getpid(), signal.SIGKILL)
         return [Continuation(job, os.getpid(), "x", 1, 0.5, "length") for job in jobs]
 
-    made = write_shared(write, JOBS, 100, 3)
+    made = write_shared(write, JOBS, WORTH_IT, 3)
     assert [done.job for done in made] == JOBS
     assert {done.seed for done in made} == {here, forks[0]}
 
@@ -85,7 +89,7 @@ def test_an_error_is_told_by_the_process_that_waits(forks: list[int]) -> None:
         return [Continuation(job, here, "x", 1, 0.5, "length") for job in jobs]
 
     with pytest.raises(CelloquyError, match=f"no text in {here}"):
-        write_shared(write, JOBS, 100, 3)
+        write_shared(write, JOBS, WORTH_IT, 3)
     assert len(forks) == 2
 
 
@@ -99,20 +103,21 @@ def test_an_interruption_stops_them_all(forks: list[int]) -> None:
         return []
 
     with pytest.raises(KeyboardInterrupt):
-        write_shared(write, JOBS, 100, 3)
+        write_shared(write, JOBS, WORTH_IT, 3)
     assert len(forks) == 2
 
 
 SLEEPING = """
 import os, time
+from repl import processes
 from repl.batch import Job
-from repl.processes import write_shared
+from repl.processes import WORTH_IT, write_shared
 
 def write(jobs):
     print(os.getpid(), flush=True)
     time.sleep(600)
 
-write_shared(write, [Job("a", n) for n in range(64)], 100, 2)
+write_shared(write, [Job("a", n) for n in range(64)], WORTH_IT, 2)
 """
 
 
