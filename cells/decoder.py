@@ -25,6 +25,29 @@ With a hidden size that is a multiple of 64 they do not, to the last bit; with a
 take torch's scalar path, which may differ by an ulp between one row and many."""
 
 
+class _OutputProducts:
+    """What a layer's output is multiplied with, all at once; remembered for the last output that was asked for.
+
+    Knows nothing of the layer's step, so that packed weights are freed with the last who has them, without a circle.
+    """
+
+    def __init__(self, multiply: Any) -> None:
+        self._multiply = multiply
+        self._known: tuple[Tensor | None, tuple[Tensor, ...]] = (None, ())
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor, ...]:
+        output, parts = self._known
+        if output is not rows:  # a new output; or a place that was come back to: the same to the last bit
+            parts = self._multiply(rows)
+            self._known = (rows, parts)
+        return parts
+
+    def part(self, place: int, gates: tuple[str, ...], hidden_size: int) -> Any:
+        """``R.name`` for a matrix of the joint product: its numbers are there if ``rows`` is the last output."""
+        shape = (-1, len(gates), hidden_size)
+        return lambda rows: GateBundle(self(rows)[place].view(shape), gates)
+
+
 class _LayerStep:
     """One layer's step, prepared once: parameters, recurrent products, and the one product of its output.
 
@@ -42,32 +65,15 @@ class _LayerStep:
         self.out = output_name(layer.cell)
         self.p = named({name: value.detach() for name, value in layer.p.items()})
         self.leads_up = upward is not None
-        self._known: tuple[Tensor | None, tuple[Tensor, ...]] = (None, ())
         asked = _asked_of_output(layer)
-        self._multiply = _joint_product([layer.R[name] for name in asked], upward)
+        self._of_output = _OutputProducts(_joint_product([layer.R[name] for name in asked], upward))
         products = {}
         for name, gates in layer.recurrent_gates.items():
             if name in asked:
-                products[name] = self._of_output(asked.index(name), gates)
+                products[name] = self._of_output.part(asked.index(name), gates, layer.hidden_size)
             else:
                 products[name] = _product(layer.R[name], gates)
         self.R = named(products)
-
-    def _of_output(self, place: int, gates: tuple[str, ...]) -> Any:
-        """``R.name`` for a matrix of the joint product: the numbers are there already if ``rows`` is the last output.
-
-        Otherwise (a place that was come back to) they are worked out again, the same to the last bit.
-        """
-        shape = (-1, len(gates), self.shape[2])
-
-        def multiply(rows: Tensor) -> GateBundle:
-            output, parts = self._known
-            if output is not rows:
-                parts = self._multiply(rows)
-                self._known = (rows, parts)
-            return GateBundle(parts[place].view(shape), gates)
-
-        return multiply
 
     def __call__(self, projected: Tensor, state: LayerState) -> tuple[LayerState, Tensor | None]:
         """The new state from a projected input [B, G H]; with it what the output is upwards, if it leads there."""
@@ -75,9 +81,7 @@ class _LayerStep:
         if not self.leads_up:
             return new, None
         output = new[self.out]
-        parts = self._multiply(output)
-        self._known = (output, parts)
-        return new, parts[-1]
+        return new, self._of_output(output)[-1]
 
 
 def _product(weight: Tensor, names: tuple[str, ...]) -> Any:
