@@ -10,6 +10,19 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt(3)."""
 
 
+LONGEST_KEPT = 1 << 23
+"""Steps times rows times units up to which freed memory is kept: 256 steps of 64 rows with 512 units."""
+
+
+def worth_keeping(length: int, batch: int, hidden: int) -> bool:
+    """Whether steps of training of this size keep freed memory: longer sequences need it for themselves.
+
+    Blocks that are reused leave holes, up to half of what 1024 steps need at once; without, such steps take 1.3 to 1.6
+    times as long (``tests/benchmarks/training_memory.py``), and are still two to four times as fast as torch.nn's.
+    """
+    return length * batch * hidden <= LONGEST_KEPT
+
+
 @functools.cache
 def keep_freed_memory() -> bool:
     """Ask the C library to reuse large freed blocks instead of returning them to the system; whether it agreed.

@@ -17,7 +17,7 @@ from cells.errors import CelloquyError, UsageError
 from cells.initialise import fills, initialise
 from cells.kernels import fused_kernel
 from cells.layer import KernelFinder
-from cells.memory import keep_freed_memory
+from cells.memory import keep_freed_memory, worth_keeping
 from cells.model import LanguageModel, ModelConfig
 from checkpoints.auto_recipe import AUTO
 from checkpoints.batches import BatchSize, SequentialBatches, fitting_batch
@@ -244,9 +244,9 @@ class TrainingSession:
             self.ranks.from_first(lambda: bool(self._text(run)))  # the others find a large corpus encoded already
             text = self._text(run)
             device = choose_device(run.options.device)
-            if device.type == "cpu":
-                keep_freed_memory()
             run = self._with_recipe(run, text, device)
+            if device.type == "cpu" and worth_keeping(run.options.bptt, run.options.batch, run.options.hidden):
+                keep_freed_memory()
             size = self._size(run.options, text)
         with torch.random.fork_rng(enabled=True):
             model = self._model(run, text, device)

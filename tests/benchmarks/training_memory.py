@@ -2,7 +2,7 @@
 
 Run it by name: ``python tests/benchmarks/training_memory.py [--length T] [--hidden H] [--batch B] [--rounds N]``.
 
-The steps are those of ``training.py``; ours keeps freed memory as the trainer does, the baseline does not. What a
+The steps are those of ``training.py``; ours keeps freed memory where the trainer does, the baseline does not. What a
 process holds before its first step (interpreter, torch, weights) is not counted. Medians of the rounds; MiB.
 """
 
@@ -28,13 +28,14 @@ def measure(arguments: argparse.Namespace) -> None:
 
     from cells.gru import GRU
     from cells.lstm import LSTM
-    from cells.memory import keep_freed_memory
+    from cells.memory import keep_freed_memory, worth_keeping
     from cells.rnn import RNN
 
     torch.set_num_threads(arguments.threads)
     tokens = torch.randint(0, VOCABULARY, (arguments.length, arguments.batch))
     if arguments.child == "ours":
-        keep_freed_memory()
+        if worth_keeping(arguments.length, arguments.batch, arguments.hidden):
+            keep_freed_memory()
         cell = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}[arguments.cell]()
         run = our_step(cell, arguments.hidden, tokens)
     else:

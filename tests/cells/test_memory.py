@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cells.memory import keep_freed_memory
+from cells.memory import keep_freed_memory, worth_keeping
 
 CODE = """
 import resource, torch
@@ -39,3 +39,8 @@ def test_a_large_freed_block_stays_with_the_process():
 def test_asking_on_another_system_changes_nothing(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_freed_memory.__wrapped__() is False
+
+
+def test_long_sequences_give_it_back():
+    assert worth_keeping(128, 64, 512)
+    assert not worth_keeping(1024, 64, 512)
