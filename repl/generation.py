@@ -92,7 +92,7 @@ class Generation:
         drawn = self.best_of or self.samples
         jobs = (Job(prompt, sample) for prompt in prompts for sample in range(drawn))
         kept: list[Continuation] = []
-        processes = cores(self.writer)
+        processes = 1 if self.compile else cores(self.writer)  # each process would compile for itself
         a_token = sum(tensor.numel() for tensor in self.writer.loaded.model.state_dict().values())
         try:
             while batch := list(itertools.islice(jobs, ROWS * processes)):

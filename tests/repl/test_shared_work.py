@@ -131,6 +131,17 @@ def test_nothing_writes_on_when_the_first_process_is_killed(forks: list[int]) ->
         assert process.stdout.read() == ""  # ends when nobody holds the other end any more
 
 
+def test_compiled_steps_are_made_once_in_one_process(
+    write: Make, forks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "WORTH_IT", 1e6)
+    writer = write(seed=5)
+    made = [Continuation(job, 5, "x", 90, 0.5, "length") for job in JOBS]
+    monkeypatch.setattr(writer, "continuations", lambda jobs, *_, compile, **__: made if compile else [])
+    assert list(Generation(writer, 90, samples=70, compile=True)._continuations(["To be"])) == made
+    assert not forks
+
+
 def test_little_work_stays_in_one_process(write: Make, forks: list[int]) -> None:
     generation = Generation(write(seed=5), 10, samples=70)
     assert len(list(generation._continuations(["To be"]))) == 70
