@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from runs import DATA, events, markdown, put, speed, train
+from runs import DATA, events, markdown, show, speed, train
 
 from checkpoints.header import read_header
 
@@ -64,9 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
                     print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     header = ["text", "cell", "recipe", "size", "lr", "steps", "tokens/s", "validation loss"]
     text = markdown(header, rows)
-    print(text)
-    if asked.write:
-        put(asked.write, "auto recipe", text)
+    show(text, asked.write, "auto recipe")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from runs import events, put, train  # noqa: E402
+from runs import events, show, train  # noqa: E402
 
 from checkpoints.header import read_header  # noqa: E402
 
@@ -64,9 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.side_by_side) as pool:
         rows = pool.map(lambda choice: trained(choice, options, Path(folder)), choices)
         text = table(dict(zip(choices, rows, strict=True)), options.minutes)
-    print(text)
-    if options.write:
-        put(options.write, "classifier", text)
+    show(text, options.write, "classifier")
 
 
 if __name__ == "__main__":

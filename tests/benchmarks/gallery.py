@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from runs import DATA, put, speed, train  # noqa: E402
+from runs import DATA, show, speed, train  # noqa: E402
 
 from checkpoints.finding import entry  # noqa: E402
 from checkpoints.header import read_header  # noqa: E402
@@ -53,9 +53,7 @@ def main() -> None:
             rows.append((*row(path), cell))
             print(f"{cell}: {rows[-1][0]:.3f}", file=sys.stderr, flush=True)
     text = table(rows, " ".join([f"{options.minutes:g} min", *options.train_options]))
-    print(text)
-    if options.write:
-        put(options.write, "gallery", text)
+    show(text, options.write, "gallery")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from runs import DATA, events, markdown, put, speed, train
+from runs import DATA, events, markdown, show, speed, train
 
 BASE = "--hidden 512 --batch 64 --bptt 128 --lr 3e-3 --schedule cosine --seed 1"
 ROWS = {
@@ -63,9 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(" ".join(rows[-1]), file=sys.stderr, flush=True)
     header = ["regularisation", "options", "validation loss", "against none", "last training loss", "steps", "tokens/s"]
     text = markdown(header, rows)
-    print(text)
-    if asked.write:
-        put(asked.write, "regularisation", text)
+    show(text, asked.write, "regularisation")
 
 
 if __name__ == "__main__":

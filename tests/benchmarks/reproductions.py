@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runs import DATA, celloquy, events, markdown, put, train
+from runs import DATA, celloquy, events, markdown, show, train
 
 CELLS = ("rnn", "gru", "lstm")
 PREFIXES = ("春風", "明月")
@@ -202,9 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
         asked.out.mkdir(parents=True, exist_ok=True)
         text = tidy(PARTS[given.part](asked))
-    print(text)
-    if given.write:
-        put(given.write, given.part, text)
+    show(text, given.write, given.part)
 
 
 def tidy(parts: Iterator[str]) -> str:

@@ -51,6 +51,13 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+def show(text: str, page: Path | None, mark: str) -> None:
+    """Print a table, and put it into a page if one is given."""
+    print(text)
+    if page:
+        put(page, mark, text)
+
+
 def put(page: Path, mark: str, text: str) -> None:
     """Put ``text`` between ``<!-- table: MARK -->`` and ``<!-- end of table -->`` in a page."""
     begin, end = f"<!-- table: {mark} -->", "<!-- end of table -->"
