@@ -137,7 +137,9 @@ def test_compiled_steps_are_made_once_in_one_process(
     monkeypatch.setattr(processes, "WORTH_IT", 1e6)
     writer = write(seed=5)
     made = [Continuation(job, 5, "x", 90, 0.5, "length") for job in JOBS]
-    monkeypatch.setattr(writer, "continuations", lambda jobs, *_, compile, **__: made if compile else [])
+    monkeypatch.setattr(
+        writer, "continuations", lambda jobs, *_, compile, **__: [made[job.sample] for job in jobs if compile]
+    )
     assert list(Generation(writer, 90, samples=70, compile=True)._continuations(["To be"])) == made
     assert not forks
 
