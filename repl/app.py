@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cells.errors import CelloquyError, UsageError
+from cells.memory import give_back_freed_memory
 from checkpoints.finding import find, home
 from checkpoints.header import CLASSIFY, read_header
 from plugins.guard import one_line
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 HUNG_UP = 129
 TERMINATED = 143
+TIDY_EVERY = 10.0
+"""Seconds between two times that freed memory is given back."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ class _Program:
                 loop.add_signal_handler(getattr(signal, name), self._signalled, status)
         if self._autosave is not None:
             self._screen.app.create_background_task(self._keep(self._autosave))
+        self._screen.app.create_background_task(self._tidy())
         try:
             await self._screen.pump(self._look)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not leave a person before a dead screen
@@ -193,6 +197,12 @@ class _Program:
         while True:
             await asyncio.sleep(EVERY)
             self._worker.submit(lambda session: session.keep(autosave), quiet=True)
+
+    async def _tidy(self) -> None:
+        """A REPL that is open for days holds no more than it needs."""
+        while True:
+            await asyncio.sleep(TIDY_EVERY)
+            self._worker.submit(_give_back, quiet=True)
 
     def _look(self) -> None:
         """Once a frame: whether it is time to go."""
@@ -229,6 +239,10 @@ class _Program:
         self._outbox.put(Note(f"internal error: {error or context.get('message')}", "error", aside=True))
         if os.environ.get("CELLOQUY_DEBUG") and isinstance(error, BaseException):
             self._outbox.put(Note("".join(traceback.format_exception(error)), aside=True))
+
+
+def _give_back(session: Conversation) -> None:
+    give_back_freed_memory()
 
 
 def _let_go_of_terminal() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from terminal_kit.harness import Terminal
 from terminal_kit.talk import Talk
 
 from repl.autosave import Autosave
@@ -50,3 +53,36 @@ def test_a_million_characters(here: Path) -> None:
     held, seconds = grown(1_000_000)
     print(f"\n{held:.0f} bytes a character, saved in {seconds:.2f} s")
     assert held < 60
+
+
+HOLES = """
+import pathlib, threading, time
+import repl.app
+
+repl.app.TIDY_EVERY = 1.0
+
+def make_holes():
+    global kept
+    while not pathlib.Path("go").exists():
+        time.sleep(0.05)
+    blocks = [bytes(100_000) + bytes([number % 2]) for number in range(1000)]
+    kept = blocks[::50]
+    del blocks
+    pathlib.Path("held.tmp").write_text(open("/proc/self/statm").read().split()[1])
+    pathlib.Path("held.tmp").rename("held")
+
+threading.Thread(target=make_holes, daemon=True).start()
+"""
+PAGES = 60 << 8
+"""60 MB, in pages of 4 KB."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this C library has no malloc_trim")
+def test_a_repl_at_rest_gives_back_what_it_does_not_need(open_repl: Callable[..., Terminal], place: Path) -> None:
+    """Here a plugin leaves 98 MB of holes; in a long conversation it is texts that come and go."""
+    (place / "holes.py").write_text(HOLES)
+    terminal = open_repl("tiny", "-n", "0", "--plugin", "holes.py", real=True)
+    (place / "go").touch()
+    terminal.wait((place / "held").exists)
+    held = int((place / "held").read_text())
+    terminal.wait(lambda: int(Path(f"/proc/{terminal.pid}/statm").read_text().split()[1]) < held - PAGES)
