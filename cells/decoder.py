@@ -16,6 +16,7 @@ from cells.labels import LABEL
 from cells.layer import Layer, call_step
 from cells.model import Block, LanguageModel
 from cells.packed import Product, fixed_product
+from cells.row_steps import row_step
 from cells.state import LayerState, State
 
 ROWS = 64
@@ -66,7 +67,12 @@ class _LayerStep:
         self.p = named({name: value.detach() for name, value in layer.p.items()})
         self.leads_up = upward is not None
         asked = _asked_of_output(layer)
-        self._of_output = _OutputProducts(_joint_product([layer.R[name] for name in asked], upward))
+        self.in_rows = row_step(layer)
+        recurrent = [layer.R[name] for name in asked]
+        if self.in_rows is not None:  # a cell with one matrix, on its output
+            recurrent = [layer.R["h"] * self.in_rows.scale.unsqueeze(1)]
+        bias = None if self.in_rows is None else self.in_rows.bias
+        self._of_output = _OutputProducts(_joint_product(recurrent, bias, upward))
         products = {}
         for name, gates in layer.recurrent_gates.items():
             if name in asked:
@@ -77,7 +83,10 @@ class _LayerStep:
 
     def __call__(self, projected: Tensor, state: LayerState) -> tuple[LayerState, Tensor | None]:
         """The new state from a projected input [B, G H]; with it what the output is upwards, if it leads there."""
-        new = call_step(self.cell, GateBundle(projected.view(self.shape), self.gates), state, self.R, self.p)
+        if self.in_rows is not None:
+            new = self.in_rows.step(projected, self._of_output(state[self.out])[0], state)
+        else:
+            new = call_step(self.cell, GateBundle(projected.view(self.shape), self.gates), state, self.R, self.p)
         if not self.leads_up:
             return new, None
         output = new[self.out]
@@ -94,17 +103,29 @@ def _product(weight: Tensor, names: tuple[str, ...]) -> Any:
     return multiply
 
 
-def _joint_product(recurrent: list[Tensor], upward: tuple[Tensor, Tensor] | None) -> Any:
-    """Rows [B, H] to their products with each matrix, in one call; the upward one, with its bias, comes last."""
+def _joint_product(recurrent: list[Tensor], added: Tensor | None, upward: tuple[Tensor, Tensor] | None) -> Any:
+    """Rows [B, H] to their products with each matrix, in one call; the upward one, with its bias, comes last.
+
+    ``added`` is a bias of the recurrent ones, all together.
+    """
     weights = recurrent if upward is None else [*recurrent, upward[0]]
     if not weights:
         return None
     sizes = [len(weight) for weight in weights]
-    bias = None
+    bias = added
     if upward is not None:
-        bias = torch.cat([upward[1].new_zeros(sum(sizes[:-1])), upward[1]])
+        below = upward[1].new_zeros(sum(sizes[:-1])) if added is None else added
+        bias = torch.cat([below, upward[1]])
     product = fixed_product(torch.cat(list(weights)), ROWS, bias)
     return lambda rows: product(rows).split_with_sizes(sizes, 1)
+
+
+def _projection(layer: Layer) -> tuple[Tensor, Tensor]:
+    """What makes a layer's projected input as its step wants it: weights [G H, I] and bias [G H]."""
+    in_rows = row_step(layer)
+    if in_rows is None:
+        return layer.W, layer.b
+    return layer.W * in_rows.scale.unsqueeze(1), layer.b * in_rows.scale
 
 
 def _asked_of_output(layer: Layer) -> list[str]:
@@ -143,20 +164,22 @@ class Decoder:
             self._onward: list[Callable[[Tensor], Tensor] | None] = []
             for number, block in enumerate(blocks):
                 above = blocks[number + 1] if number + 1 < len(blocks) else None
-                weight, bias, norm = model.readout.weight, model.readout.bias, model.final_norm
+                upward: tuple[Tensor, Tensor] = (model.readout.weight, model.readout.bias)
+                norm = model.final_norm
                 if above is not None:
-                    weight, bias, norm = above.recurrent.W, above.recurrent.b, above.norm
+                    upward, norm = _projection(above.recurrent), above.norm
                 direct = norm is None and not block.residual
-                self._steps.append(_LayerStep(block, (weight, bias) if direct else None))
-                self._onward.append(None if direct else _onward(norm, weight, bias))
+                self._steps.append(_LayerStep(block, upward if direct else None))
+                self._onward.append(None if direct else _onward(norm, *upward))
             first = blocks[0]
             embedding = model.embedding.weight
             self._embedding = embedding.detach() if first.residual else None
             size = self.config.embedding
-            self._table = F.linear(first.before(embedding), first.recurrent.W[:, :size], first.recurrent.b)
+            weight, bias = _projection(first.recurrent)
+            self._table = F.linear(first.before(embedding), weight[:, :size], bias)
             self._steered: Product | None = None  # weights over the labels [B, K] -> what they add to the table's rows
             if model.labels is not None:
-                by_label = F.linear(model.labels.weight, first.recurrent.W[:, size:])  # [K, G H]
+                by_label = F.linear(model.labels.weight, weight[:, size:])  # [K, G H]
                 self._steered = fixed_product(by_label.t().contiguous(), ROWS)
 
     def initial_state(self, batch: int) -> State:

@@ -18,6 +18,7 @@ from cells.layer import Layer
 from cells.lstm import LSTM
 from cells.packed import Product, fixed_product
 from cells.rnn import RNN
+from cells.row_steps import candidate_bias, doubled
 from cells.state import LayerState
 
 KEPT = "kept"
@@ -41,14 +42,6 @@ def row_loop(layer: Layer) -> tuple[Loop, Tensor] | None:
     return make(layer)
 
 
-def _doubled(layer: Layer, *gates: str) -> Tensor:
-    """2 for the rows of these gates and 1 for the others, [G H]."""
-    factors = torch.ones(len(layer.gates), layer.hidden_size)
-    for gate in gates:
-        factors[layer.gates.index(gate)] = 2.0
-    return factors.flatten()
-
-
 def _product(layer: Layer, scale: Tensor, bias: Tensor | None = None) -> Product:
     """The recurrent product with ``scale`` folded into its rows."""
     return fixed_product(layer.R["h"].detach() * scale.unsqueeze(1), PACKED_FOR, bias)
@@ -56,7 +49,7 @@ def _product(layer: Layer, scale: Tensor, bias: Tensor | None = None) -> Product
 
 def _rnn(layer: Layer) -> tuple[Loop, Tensor]:
     relu = layer.cell.options["activation"] == "relu"
-    scale = _doubled(layer) if relu else _doubled(layer, "h")
+    scale = doubled(layer) if relu else doubled(layer, "h")
     product = _product(layer, scale)
 
     def loop(inputs: Sequence[Tensor], state: LayerState, outputs: Tensor) -> LayerState:
@@ -75,9 +68,8 @@ def _rnn(layer: Layer) -> tuple[Loop, Tensor]:
 
 def _gru(layer: Layer) -> tuple[Loop, Tensor]:
     size = layer.hidden_size
-    scale = _doubled(layer, "n")
-    bias = torch.cat([torch.zeros(2 * size), 2.0 * layer.p["n"].detach()])
-    product = _product(layer, scale, bias)
+    scale = doubled(layer, "n")
+    product = _product(layer, scale, candidate_bias(layer))
 
     def loop(inputs: Sequence[Tensor], state: LayerState, outputs: Tensor) -> LayerState:
         h = state["h"]
@@ -92,7 +84,7 @@ def _gru(layer: Layer) -> tuple[Loop, Tensor]:
 
 
 def _lstm(layer: Layer) -> tuple[Loop, Tensor]:
-    scale = _doubled(layer, "g")
+    scale = doubled(layer, "g")
     product = _product(layer, scale)
 
     def loop(inputs: Sequence[Tensor], state: LayerState, outputs: Tensor) -> LayerState:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from cells.labels import LABEL
 from cells.state import State, select, stack
 from plugins.sampler import Stream
 from repl.chain import Chain
@@ -19,17 +18,11 @@ from repl.piece import Finish, Piece
 from repl.randomness import keyed_uniforms, stream_key
 from repl.sampling import Array, as_logits, surprises
 from repl.stops import StopWatch
-from repl.text_model import OneThread, Position, TextModel
+from repl.text_model import ROWS, OneThread, Position, TextModel
 
 if TYPE_CHECKING:
     from checkpoints.tokenizers import StreamDecoder
     from plugins.entries import SamplerEntry
-
-ROWS = 64
-"""Continuations that are written side by side: more gain nothing, and memory stays the same for any number."""
-
-WHOLE_VECTORS = 32
-"""Hidden sizes that are a multiple of this leave no odd end in an elementwise loop, whatever the number of rows."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +111,7 @@ def continue_all(
         guide.check(length)
     chain = Chain(samplers, values, model.banned)
     done: list[Continuation] = []
-    size = ROWS if len(jobs) > 1 and rows_agree(model) else 1
+    size = ROWS if len(jobs) > 1 and model.rows_agree else 1
     for start in range(0, len(jobs), size):
         rows = [
             Row(job, Stream(vocabulary=model.vocabulary), model.tokenizer.stream_decoder(), StopWatch(stops))
@@ -127,28 +120,6 @@ def continue_all(
         _write(model, chain, rows, values, length, guide)
         done.extend(row.finished(values["seed"]) for row in rows)
     return done
-
-
-def rows_agree(model: TextModel) -> bool:
-    """Whether a row gives the same numbers in a batch as alone: judged by the sizes, and tried on a few steps.
-
-    Where it does not (loops over odd sizes end on another path of the processor, a device may have no packed products),
-    an ulp here and there would now and then draw another token, so that every continuation is written alone.
-    """
-    together = model.decoder.initial_state(ROWS)
-    sizes = (value.shape[1] for layer in together for name, value in layer.items() if name != LABEL)
-    if any(size % WHOLE_VECTORS for size in sizes):
-        return False
-    alone = [model.decoder.initial_state(1) for _ in range(4)]
-    tokens = torch.arange(ROWS, device=model.device) * 7919 % model.tokenizer.vocabulary_size
-    with OneThread():
-        for _ in range(3):
-            logits, together = model.decoder.step(tokens, together)
-            for row, state in enumerate(alone):
-                single, alone[row] = model.decoder.step(tokens[row : row + 1], state)
-                if not torch.equal(single[0], logits[row]):
-                    return False
-    return True
 
 
 def _write(
@@ -195,13 +166,13 @@ def _write_alike(
     model: TextModel, chain: Chain, rows: list[Row], states: State, pending: list[int], keys: list[int], length: int
 ) -> None:
     """The same for rows of which none ends before the others and none is looked at on the way: a third faster."""
-    tokens = torch.tensor(pending)
+    tokens, numbers = torch.tensor(pending), np.array(keys, dtype=np.uint64)
     drawn, nats = [], []
     for index in range(length):
         with OneThread():
             logits, states = model.decoder.step(tokens.to(model.device), states)
         raw = model.rows(logits)
-        chosen = chain.choose_rows(raw, (), keyed_uniforms(keys, index))
+        chosen = chain.choose_rows(raw, (), keyed_uniforms(numbers, index))
         drawn.append(chosen)
         nats.append(surprises(as_logits(raw), chosen))
         tokens = torch.from_numpy(chosen)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plugins.sampler import TEMPERATURE_ORDER, Sampler, Stream
-from repl.sampling import SAFE_TEMPERATURE, Array, draw, draw_one, temper
+from repl.sampling import SAFE_TEMPERATURE, Array, draw, draw_one, draw_rows, temper
 from repl.sampling_options import effective_temperature
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Chain:
 
     def choose_rows(self, raw: Array, streams: Sequence[Stream], u: Array) -> NDArray[np.intp]:
         """The tokens [B] for logits [B, V], one stream and one number of ``u`` [B] a row."""
+        if self._plain and self._temperature >= SAFE_TEMPERATURE:
+            return draw_rows(raw, u, self._temperature, self._banned)
         return draw(self.logits(raw, streams), u)
 
     @property

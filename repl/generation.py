@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
-from repl.batch import ROWS, Continuation, Job
+from repl.batch import Continuation, Job
 from repl.generator import Writer
 from repl.processes import cores, write_shared
 from repl.sampling_options import effective_temperature
 from repl.streams import is_terminal, shown, to_json
+from repl.text_model import ROWS
 from repl.unknown import unknown_warning
 from repl.work_progress import WorkProgress
 

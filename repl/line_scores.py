@@ -13,8 +13,7 @@ import numpy as np
 import torch
 
 from checkpoints.evaluate import bits_per_character
-from repl.batch import ROWS
-from repl.text_model import OneThread, TextModel
+from repl.text_model import ROWS, OneThread, TextModel
 
 LOGITS_AT_ONCE = 1 << 22
 """Numbers that are computed at once; bounds the memory that long lines and large vocabularies take."""

@@ -47,9 +47,9 @@ def uniform(seed: int, sample: int, index: int) -> float:
     return keyed_uniform(stream_key(seed, sample), index)
 
 
-def keyed_uniforms(keys: Sequence[int], index: int) -> NDArray[np.float64]:
+def keyed_uniforms(keys: Sequence[int] | NDArray[np.uint64], index: int) -> NDArray[np.float64]:
     """:func:`keyed_uniform` of several streams at the same index."""
-    return _uniforms(np.array(keys, dtype=np.uint64) ^ np.uint64(_mix(index)))
+    return _uniforms(np.asarray(keys, dtype=np.uint64) ^ np.uint64(_mix(index)))
 
 
 def uniforms_from(key: int, index: int, count: int) -> NDArray[np.float64]:

@@ -168,6 +168,25 @@ def draw_one(raw: Array, u: float, temperature: float, banned: Sequence[int] = (
     return token if token < len(cumulative) else int(cumulative.searchsorted(total))
 
 
+def draw_rows(raw: Array, u: Array, temperature: float, banned: Sequence[int] = ()) -> NDArray[np.intp]:
+    """:func:`draw_one` for rows [B, V] and a number of ``u`` [B] for each: the same tokens [B]."""
+    weights: Array = raw.astype(np.float64)
+    for token in banned:
+        weights[:, token] = -math.inf
+    top = np.maximum.reduce(weights, axis=1, keepdims=True)
+    if not math.isfinite(top.sum()):
+        return draw(temper(weights, temperature), u)
+    weights -= top
+    weights /= temperature
+    cumulative = np.add.accumulate(np.exp(weights, out=weights), axis=1)
+    place, total = u * cumulative[:, -1], cumulative[:, -1]
+    tokens: NDArray[np.intp] = (cumulative > place[:, None]).argmax(axis=1)
+    if not (place < total).all():  # rounded up to the total itself: the last token that has any probability
+        last = (cumulative < total[:, None]).sum(axis=1)
+        tokens = np.where(place < total, tokens, last)
+    return tokens
+
+
 def surprises(logits: Array, tokens: ArrayLike) -> Array:
     """-log p(token), in nats, of one token [...] for each row of logits [..., V]."""
     shifted = shift(logits)

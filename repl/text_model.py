@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from cells.errors import CelloquyError
-from cells.labels import with_label
+from cells.labels import LABEL, with_label
 from cells.row_reader import LONG, worth_rows
 from cells.state import State
 from checkpoints.finding import siblings
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
     from checkpoints.loading import Loaded
     from repl.guide import Guide
+
+ROWS = 64
+"""Continuations that are written side by side: more gain nothing, and memory stays the same for any number."""
+
+WHOLE_VECTORS = 32
+"""Hidden sizes that are a multiple of this leave no odd end in an elementwise loop, whatever the number of rows."""
 
 READ_AT_ONCE = 1024
 """Characters of a prompt or transcript that are read in one go: bounds the memory that a long one takes. A text that is
@@ -79,6 +85,28 @@ class TextModel:
         self._seen: tuple[Position, tuple[Array, State]] | None = None
         with OneThread():
             self.decoder = loaded.model.decoder()
+
+    @functools.cached_property
+    def rows_agree(self) -> bool:
+        """Whether a row gives the same numbers in a batch as alone: judged by the sizes, and tried on a few steps.
+
+        Where it does not (loops over odd sizes end on another path of the processor, a device may have no packed
+        products), an ulp here and there would now and then draw another token, so that all is written one by one.
+        """
+        together = self.decoder.initial_state(ROWS)
+        sizes = (value.shape[1] for layer in together for name, value in layer.items() if name != LABEL)
+        if any(size % WHOLE_VECTORS for size in sizes):
+            return False
+        alone = [self.decoder.initial_state(1) for _ in range(4)]
+        tokens = torch.arange(ROWS, device=self.device) * 7919 % self.tokenizer.vocabulary_size
+        with OneThread():
+            for _ in range(3):
+                logits, together = self.decoder.step(tokens, together)
+                for row, state in enumerate(alone):
+                    single, alone[row] = self.decoder.step(tokens[row : row + 1], state)
+                    if not torch.equal(single[0], logits[row]):
+                        return False
+        return True
 
     def _start_token(self) -> int:
         """What is read when there is no text at all: a line break, or the first entry of a vocabulary without one."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from checkpoints.loading import load_checkpoint
-from repl.batch import Job, rows_agree
+from repl.batch import Job
 from repl.generator import Writer
 from repl.text_model import TextModel
 
@@ -72,7 +72,7 @@ def test_sizes_whose_rows_differ_by_an_ulp_are_written_one_by_one(tmp_path: Path
 
 
 def test_a_wide_model_is_written_side_by_side(tmp_path: Path, save: Make) -> None:
-    assert rows_agree(TextModel(load_checkpoint(save(tmp_path, "wide", "gru", hidden=128))))
+    assert TextModel(load_checkpoint(save(tmp_path, "wide", "gru", hidden=128))).rows_agree
 
 
 def test_no_tokens_asked_for_is_no_text(write: Make) -> None:

@@ -19,6 +19,7 @@ from repl.sampling import (
     distribution,
     draw,
     draw_one,
+    draw_rows,
     entropies,
     min_p,
     repetition_penalty,
@@ -195,4 +196,16 @@ def test_the_short_way_draws_what_the_long_way_draws(
             draw_one(logits, u, temperature, sorted(banned))
         return
     assert draw_one(logits, u, temperature, sorted(banned)) == expected
+    assert draw_rows(logits[None], np.array([u]), temperature, sorted(banned)).tolist() == [expected]
     assert np.array_equal(logits, before)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 1000), st.sets(st.integers(0, 8), max_size=1))
+def test_the_short_way_draws_rows_together_as_alone(rows: int, size: int, seed: int, banned: set[int]) -> None:
+    banned = {token for token in banned if token < size - 1}
+    logits = np.random.default_rng(seed).normal(size=(rows, size)) * 5
+    u = keyed_uniforms([stream_key(seed, row) for row in range(rows)], 0)
+    u[0] = 1 - 2**-53  # rounds up to the total, or nearly
+    together = draw_rows(logits, u, 0.7, sorted(banned))
+    alone = [draw_one(row, x, 0.7, sorted(banned)) for row, x in zip(logits, u, strict=True)]
+    assert together.tolist() == alone

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from repl.batch import ROWS, Job
+from repl.batch import Job
 from repl.generation import Generation
 from repl.generator import Writer
 from repl.line_scores import score_lines
 from repl.processes import cores
+from repl.text_model import ROWS
 from repl.work_progress import WorkProgress
 
 Run = Callable[..., Any]
