@@ -5,8 +5,9 @@ Run it by name: ``python tests/benchmarks/decoding.py [--rounds N] [--hidden 512
 The baseline is one call of nn.RNN/LSTM/GRU for each character, softmax, multinomial and item(), in float32. The floor
 does the recurrent and the readout product of each step and nothing else. Ours is ``Writer.step``, text and surprise
 included, at temperature 0.8; ``compiled`` is ``Writer.generate(compile=True)``, with a C++ compiler. ``64 samples`` are
-``Writer.generate_batch``; ``64 shared`` are what ``celloquy generate --samples 64`` writes, with a process for each
-core. All else is on one thread, turn by turn within each round; ratios are medians of the rounds' ratios.
+``Writer.generate_batch``; ``64 shared`` are what ``celloquy generate --samples 64 -n 1000`` writes, with a process for
+each core, begun and ended in the time measured. All else is on one thread, turn by turn within each round; ratios are
+medians of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ def row(cell: str, hidden: int, writer: Writer, characters: int, rounds: int, co
     runs = [baseline(cell.upper(), hidden), floor(GATES[cell], hidden), ours(writer), compiled, batch, shared]
     for run in runs:
         run(200)
-    lengths = [characters, characters, characters, characters * 8, characters * 4, characters * 8]
+    lengths = [characters, characters, characters, characters * 8, characters * 8, characters * 32]
     rates = [[rate(run, length) for run, length in zip(runs, lengths, strict=True)] for _ in range(rounds)]
     speeds = [statistics.median(column) / 1e3 for column in zip(*rates, strict=True)]
     ratios = [statistics.median(one[above] / one[below] for one in rates) for above, below in RATIOS.values()]
