@@ -22,6 +22,7 @@ from repl.events import Note, Outbox, Sink
 from repl.help_pages import CLASSIFIER_GREETING, GREETING
 from repl.registration import registry as shared_registry
 from repl.terminal import is_dumb
+from repl.widths import forget_widths
 
 if TYPE_CHECKING:
     from checkpoints.labels.classifier import Classifier
@@ -202,6 +203,7 @@ class _Program:
         """A REPL that is open for days holds no more than it needs."""
         while True:
             await asyncio.sleep(TIDY_EVERY)
+            forget_widths()
             self._worker.submit(_give_back, quiet=True)
 
     def _look(self) -> None:

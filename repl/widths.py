@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prompt_toolkit import utils
 from prompt_toolkit.utils import get_cwidth
 
 
@@ -21,3 +22,16 @@ def fitting(text: str, columns: int) -> int:
         if width > columns:
             return number
     return len(text)
+
+
+def forget_widths() -> None:
+    """Let prompt_toolkit forget the texts whose columns it was asked for: every state of the input line, for ever.
+
+    Characters stay known, and so does what it may keep by its own rule. Its cache is private: if there is none of that
+    name, nothing is done.
+    """
+    known = getattr(utils, "_CHAR_SIZES_CACHE", None)
+    if isinstance(known, dict):
+        for text in list(known):
+            if len(text) > 1:
+                known.pop(text, None)
