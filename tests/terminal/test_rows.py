@@ -177,7 +177,7 @@ def test_texts_whose_columns_were_asked_for_are_forgotten_and_characters_stay() 
     assert get_cwidth(long) == 100
     assert len(utils._CHAR_SIZES_CACHE) > 1000
     forget_widths()
-    assert all(len(text) == 1 for text in utils._CHAR_SIZES_CACHE)
+    assert all(len(text) <= 1 for text in utils._CHAR_SIZES_CACHE)
     assert "没" in utils._CHAR_SIZES_CACHE
     for number in range(40):  # it goes on by its own rule about long ones
         assert get_cwidth("y" * (100 + number)) == 100 + number
