@@ -15,6 +15,7 @@ from cells.errors import CelloquyError
 from cells.product import recurrent_product
 from cells.scan import block_length, scan_affine
 from cells.state import LayerState
+from cells.whole_loops import whole_loop
 
 Kernel = Callable[["Layer", Tensor, LayerState], tuple[Tensor, LayerState]]
 """A fused replacement of the loop: (layer, x [T, B, I], state) -> (y [T, B, H], state)."""
@@ -48,6 +49,7 @@ class Layer(nn.Module):
         )
         self.p = nn.ParameterDict({name: nn.Parameter(torch.empty(hidden_size)) for name in cell.vectors})
         self.compute_dtype: torch.dtype | None = None
+        self.whole = False
         self.reset_parameters()
 
     @torch.no_grad()
@@ -114,6 +116,8 @@ class Layer(nn.Module):
         packed = projected.view(length, batch, len(self.gates), self.hidden_size)
         if self.cell.affine and mask is None and length > 1:
             return self._scan(packed, state)
+        if self.whole and mask is None and (done := whole_loop(self, projected, state)) is not None:
+            return done
         return self._loop(packed, state, mask)
 
     def _scan(self, packed: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:

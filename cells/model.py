@@ -187,6 +187,8 @@ class LanguageModel(RecurrentModel):
         joined = [config.label_size] + [0] * (config.num_layers - 1)
         self.blocks = nn.ModuleList(Block(cell, size, config, more) for size, more in zip(sizes, joined, strict=True))
         self.labels = LabelVectors(config.labels, config.label_size) if config.labels else None
+        for layer in self.recurrent_layers:
+            layer.whole = kernels is not None
         self.final_norm = nn.LayerNorm(config.hidden_size) if config.norm == "layer" else None
         self.readout = nn.Linear(config.hidden_size, config.vocabulary_size)
         if config.tie:

@@ -1,0 +1,150 @@
+"""A whole sequence as one node of autograd is the loop over the cell's step: outputs, states and every gradient."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from cells import layer as layers
+from cells import whole_loops
+from cells.gru import GRU
+from cells.layer import Layer
+from cells.lstm import LSTM
+from cells.model import LanguageModel, ModelConfig
+from cells.rnn import RNN
+
+BATCH, INPUT, HIDDEN = 5, 8, 32
+CELLS = pytest.mark.parametrize(
+    "cell", [RNN(), RNN(activation="relu"), GRU(), LSTM()], ids=["rnn", "relu", "gru", "lstm"]
+)
+CLOSE = {torch.float64: 1e-13, torch.float32: 2e-6, torch.bfloat16: 5e-3}
+
+
+def layer_of(cell, dtype):
+    torch.manual_seed(1)
+    layer = Layer(cell, INPUT, HIDDEN).to(torch.float64 if dtype == torch.float64 else torch.float32)
+    layer.compute_dtype = dtype
+    with torch.no_grad():
+        for vector in layer.p.values():
+            vector.normal_()
+    return layer
+
+
+def pass_through(layer, whole, length, times=1):
+    """Outputs, states after and all gradients, for random input, states and gradients from above."""
+    layer.whole = whole
+    layer.zero_grad()
+    torch.manual_seed(2)
+    wide = layer.W.dtype
+    x = torch.randn(length, BATCH, INPUT, dtype=wide, requires_grad=True)
+    start = {name: torch.randn(BATCH, HIDDEN, dtype=wide, requires_grad=True) for name in layer.cell.state}
+    y, after = layer(x, start)
+    found = [y, *(after[name] for name in layer.cell.state)]
+    above = [torch.randn_like(value) for value in found]
+    for _ in range(times):
+        torch.autograd.backward(found, above, retain_graph=True)
+    gradients = [x.grad, *(value.grad for value in start.values()), *(value.grad for value in layer.parameters())]
+    return [value.detach() for value in (*found, *gradients)]
+
+
+def taken(monkeypatch):
+    """The list of cells for which a whole loop was taken."""
+    cells = []
+
+    def watching(layer, projected, state):
+        done = whole_loops.whole_loop(layer, projected, state)
+        if done is not None:
+            cells.append(layer.cell)
+        return done
+
+    monkeypatch.setattr(layers, "whole_loop", watching)
+    return cells
+
+
+@CELLS
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_it_is_the_loop(cell, dtype, length, monkeypatch):
+    cells = taken(monkeypatch)
+    layer = layer_of(cell, dtype)
+    for one, other in zip(pass_through(layer, True, length), pass_through(layer, False, length), strict=True):
+        assert (one - other).norm() <= CLOSE[dtype] * (1e-6 + other.norm())
+    assert cells == [cell]
+
+
+@CELLS
+@pytest.mark.parametrize("length", [3, 4, 11])
+def test_the_weight_gradient_is_gathered_pile_by_pile(cell, length, monkeypatch):
+    layer = layer_of(cell, torch.float64)
+    expected = pass_through(layer, False, length)
+    monkeypatch.setattr(whole_loops, "PILE", 4)
+    for one, other in zip(pass_through(layer, True, length), expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-12, atol=1e-13)
+
+
+@CELLS
+def test_a_kept_graph_may_be_gone_through_again(cell):
+    layer = layer_of(cell, torch.float64)
+    twice = pass_through(layer, True, 6, times=2)
+    for one, other in zip(twice, pass_through(layer, False, 6, times=2), strict=True):
+        assert torch.allclose(one, other, rtol=1e-12, atol=1e-13)
+
+
+def test_nothing_is_kept_once_the_outputs_are_gone():
+    layer = layer_of(LSTM(), torch.float32)
+    layer.whole = True
+    gc.disable()
+    try:
+        y, after = layer(torch.randn(4, BATCH, INPUT))
+        gone = weakref.ref(y.grad_fn)
+        assert gone() is not None
+        del y, after
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_masked_matrix_gets_its_gradient_behind_the_mask():
+    layer = layer_of(GRU(), torch.float64)
+    mask = (torch.arange(layer.R["h"].numel()).view_as(layer.R["h"]) % 3 > 0).double()
+    own = layer.R["h"]
+    found = []
+    for whole in (True, False):
+        layer.whole = whole
+        layer.zero_grad()
+        layer.R._parameters["h"] = own * mask
+        torch.manual_seed(3)
+        layer(torch.randn(5, BATCH, INPUT, dtype=torch.float64))[0].square().sum().backward()
+        layer.R._parameters["h"] = own
+        found.append(own.grad)
+        own.grad = None
+    assert torch.allclose(*found, rtol=1e-12, atol=1e-13)
+    assert (found[0][mask == 0] == 0).all()
+
+
+def test_where_it_is_taken(monkeypatch):
+    """In training, for the built-in cells as they are; never where steps are asked for."""
+    cells = taken(monkeypatch)
+
+    class Mine(LSTM):
+        """Somebody's own equations, perhaps."""
+
+    def loss(cell, **options):
+        model = LanguageModel(cell, ModelConfig(7, 16, num_layers=2), **options)
+        return model(torch.zeros(3, 2, dtype=torch.int64))[0].sum()
+
+    own = LSTM()
+    loss(own).backward()
+    assert cells == [own, own]
+    with torch.no_grad():
+        loss(LSTM())
+    loss(Mine())
+    loss(LSTM(), kernels=None)
+    layer = layer_of(LSTM(), torch.float32)
+    layer(torch.randn(3, BATCH, INPUT))
+    layer.whole = True
+    layer(torch.randn(3, BATCH, INPUT), mask=torch.ones(3, BATCH, dtype=torch.bool))
+    assert cells == [own, own]
