@@ -38,8 +38,7 @@ class Forward(NamedTuple):
     x: Tensor  # the projected input [T, B, G H]
     start: Sequence[Tensor]  # the states before, the output's first, [B, H]
     vectors: Sequence[Tensor]  # [H]
-    multiply: Callable[[Tensor], Tensor]  # an output as the products want it [B, H] -> what it is by R [B, G H]
-    low: Sequence[Tensor]  # T + 1 times [B, H]: the first output, and places for the others, as the products want them
+    multiply: Callable[[Tensor], Tensor]  # an output [B, H] -> what it is by R [B, G H]
     y: Tensor  # a place for the outputs [T, B, H]
 
     def block(self, gates: int = 1) -> Tensor:
@@ -77,8 +76,8 @@ def _tanh_(x: Tensor) -> Tensor:
 
 
 def _rnn_forward(f: Forward, activation: Callable[[Tensor], Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    for x, low, h, after in zip(f.x.unbind(0), f.low, f.y.unbind(0), f.low[1:], strict=False):
-        after.copy_(activation(torch.add(x, f.multiply(low), out=h)))
+    for x, h, after in zip(f.x.unbind(0), [f.start[0], *f.y.unbind(0)], f.y.unbind(0), strict=False):
+        activation(torch.add(x, f.multiply(h), out=after))
     return [], []
 
 
@@ -114,15 +113,15 @@ def _gru_forward(f: Forward) -> tuple[list[Tensor], list[Tensor]]:
     steps = zip(
         *(_gates(f.x, size, 0, 2), _gates(f.x, size, 2), _gates(gates, size, 0, 2)),
         *(_gates(gates, size, gate) for gate in range(3)),
-        *(reset.unbind(0), [f.start[0], *f.y.unbind(0)], f.y.unbind(0), f.low, f.low[1:]),
+        *(reset.unbind(0), [f.start[0], *f.y.unbind(0)], f.y.unbind(0)),
         strict=False,
     )
-    for x_rz, x_n, rz, r, z, n, u_n, h, out, low, after in steps:
-        u = f.multiply(low)
+    for x_rz, x_n, rz, r, z, n, u_n, h, after in steps:
+        u = f.multiply(h)
         torch.add(x_rz, u[:, : 2 * size], out=rz).sigmoid_()
         torch.add(u[:, 2 * size :], f.vectors[0], out=u_n)
         _tanh_(torch.addcmul(x_n, r, u_n, out=n))
-        after.copy_(torch.lerp(n, h, z, out=out))
+        torch.lerp(n, h, z, out=after)
     return [], [gates, reset]
 
 
@@ -160,17 +159,18 @@ def _lstm_forward(f: Forward) -> tuple[list[Tensor], list[Tensor]]:
     steps = zip(
         *(f.x.unbind(0), gates.unbind(0), _gates(gates, size, 0, 2)),
         *(_gates(gates, size, gate) for gate in range(4)),
-        *([f.start[1], *cells.unbind(0)], cells.unbind(0), squashed.unbind(0), f.y.unbind(0), f.low, f.low[1:]),
+        *([f.start[1], *cells.unbind(0)], cells.unbind(0), squashed.unbind(0)),
+        *([f.start[0], *f.y.unbind(0)], f.y.unbind(0)),
         strict=False,
     )
-    for x, every, i_f, i, f_gate, g, o, c, c_after, tanh_c, out, low, after in steps:
-        torch.add(x, f.multiply(low), out=every)
+    for x, every, i_f, i, f_gate, g, o, c, c_after, tanh_c, h, after in steps:
+        torch.add(x, f.multiply(h), out=every)
         i_f.sigmoid_()
         _tanh_(g)
         o.sigmoid_()
         torch.mul(f_gate, c, out=c_after).addcmul_(i, g)
         _tanh_(tanh_c.copy_(c_after))
-        after.copy_(torch.mul(o, tanh_c, out=out))
+        torch.mul(o, tanh_c, out=after)
     return [cells[-1].clone()], [gates, cells, squashed]
 
 
@@ -207,34 +207,35 @@ class _Whole(torch.autograd.Function):
     def forward(
         ctx: Any, passes: Passes, dtype: torch.dtype, x: Tensor, R: Tensor, vectors: int, *given: Tensor
     ) -> tuple[Tensor, ...]:
-        length, (batch, size) = len(x), given[-1].shape
-        y, low = x.new_empty(length, batch, size), x.new_empty(length + 1, batch, size, dtype=dtype)
-        low[0] = given[vectors]
+        batch, size = given[-1].shape
+        y = x.new_empty(len(x), batch, size)
         product = fixed_product(R.to(dtype), batch)
-        others, saved = passes[0](Forward(x, given[vectors:], given[:vectors], product, low.unbind(0), y))
-        ctx.save_for_backward(R, low, y, *given, *saved)
-        ctx.passes, ctx.vectors, ctx.given = passes, vectors, len(given)
+        run = Forward(x, given[vectors:], given[:vectors], lambda h: product(h.to(dtype)), y)
+        others, saved = passes[0](run)
+        ctx.save_for_backward(R, y, *given, *saved)
+        ctx.passes, ctx.dtype, ctx.vectors, ctx.given = passes, dtype, vectors, len(given)
         return y, y[-1].clone(), *others
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor, *ends: Tensor) -> tuple[Tensor | None, ...]:
-        R, low, y, *more = ctx.saved_tensors
+        R, y, *more = ctx.saved_tensors
         given, saved = more[: ctx.given], more[ctx.given :]
-        product = fixed_product(R.to(low.dtype).t().contiguous(), y.shape[1])
-        pile = low.new_empty(min(PILE, len(y)), y.shape[1], len(R))  # the gradients of some steps' products
+        vectors, start = given[: ctx.vectors], given[ctx.vectors :]
+        product = fixed_product(R.to(ctx.dtype).t().contiguous(), y.shape[1])
+        pile = R.new_empty(min(PILE, len(y)), y.shape[1], len(R), dtype=ctx.dtype)  # gradients of some steps' products
         dR = torch.zeros_like(R)
 
         def back(t: int, du: Tensor) -> Tensor:
             place = t % PILE
             gradient = pile[place].copy_(du)
             if place == 0:
-                steps = slice(t, min(t + PILE, len(y)))
-                dR.add_(once_product(pile[: steps.stop - t].flatten(0, 1), low[steps].flatten(0, 1)))
+                end = min(t + PILE, len(y))
+                before = y[t - 1 : end - 1] if t else torch.cat([start[0].unsqueeze(0), y[: end - 1]])
+                dR.add_(once_product(pile[: end - t].flatten(0, 1), before.to(ctx.dtype).flatten(0, 1)))
             return product(gradient).to(du.dtype)
 
         dx = dy.new_empty(*y.shape[:2], len(R))
-        vectors, start = given[: ctx.vectors], given[ctx.vectors :]
         d_vectors, d_start = ctx.passes[1](Backward(dy, ends, start, vectors, y, saved, dx, back))
         return None, None, dx, dR, None, *d_vectors, *d_start
 
