@@ -19,9 +19,9 @@ from cells.state import LayerState
 def builtin_kernel(cell: Cell, device: torch.device, dtype: torch.dtype, training: bool) -> Kernel | None:
     """The fused kernel for RNN, LSTM or GRU where it is faster than the loop; None declines.
 
-    Measured on CPU (``tests/benchmarks/kernels.py``): in training the loop's packed products are as fast as the LSTM's
-    kernel and faster than the others, and in bfloat16 they keep the state in float32; in inference the LSTM's kernel
-    wins. On CUDA (cuDNN) the kernels always win.
+    Measured on CPU (``tests/benchmarks/kernels.py``): in training the engine's own way (``cells.whole_loops``) is
+    faster than every kernel, and in bfloat16 it keeps the state in float32; in inference the LSTM's kernel wins. On
+    CUDA (cuDNN) the kernels always win.
     """
     kernel = FUSED.get(type(cell))
     if kernel is None or device.type not in ("cpu", "cuda"):

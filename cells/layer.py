@@ -49,7 +49,7 @@ class Layer(nn.Module):
         )
         self.p = nn.ParameterDict({name: nn.Parameter(torch.empty(hidden_size)) for name in cell.vectors})
         self.compute_dtype: torch.dtype | None = None
-        self.whole = False
+        self.whole = False  # whether a built-in cell may run over whole sequences where it trains; a model decides
         self.reset_parameters()
 
     @torch.no_grad()

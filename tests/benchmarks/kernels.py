@@ -1,7 +1,9 @@
-"""Which is faster for a built-in cell, the loop or the fused kernel? Prints the table behind ``cells.kernels``.
+"""Which is faster for a built-in cell: its steps, the sequence as a whole, or the fused kernel? Prints the table behind
+``cells.kernels``.
 
 Run it by name: ``python tests/benchmarks/kernels.py [--rounds N] [--batch B]``. Thousands of tokens a second, one layer
-of 512 units, 96 tokens, 128 steps; loop and kernel take turns within each round, medians over the rounds.
+of 512 units, 96 tokens, 128 steps; they take turns within each round, medians over the rounds. Steps are the loop over
+``step`` under autograd, which plugins' cells take; whole is ``cells.whole_loops``, for training only.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from cells.gru import GRU
-from cells.kernels import FUSED
+from cells.kernels import FUSED, builtin_kernel
 from cells.lstm import LSTM
 from cells.model import LanguageModel, ModelConfig
 from cells.rnn import RNN
@@ -37,8 +39,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     arguments = parser.parse_args()
     tokens = torch.randint(0, VOCABULARY, (STEPS, arguments.batch))
-    print("| cell | threads | products | loop, training | kernel, training | loop, inference | kernel, inference |")
-    print("|---|---|---|---|---|---|---|")
+    print("| cell | threads | products | steps, training | whole | kernel | steps, inference | kernel |")
+    print("|---|---|---|---|---|---|---|---|")
     for threads in (1, torch.get_num_threads()):
         torch.set_num_threads(threads)
         for cell in (RNN(), LSTM(), GRU()):
@@ -49,11 +51,11 @@ def main() -> None:
 
 
 def measure(cell: RNN | LSTM | GRU, dtype: torch.dtype, tokens: torch.Tensor, rounds: int) -> list[float]:
-    """Training by loop and kernel, inference by loop and kernel, in thousands of tokens a second."""
+    """Training by steps, whole and kernel, inference by steps and kernel, in thousands of tokens a second."""
     kernel = FUSED[type(cell)]
     runs: list[Callable[[], None]] = []
     for training in (True, False):
-        for finder in (None, lambda *_: kernel):
+        for finder in (None, builtin_kernel, lambda *_: kernel) if training else (None, lambda *_: kernel):
             model = LanguageModel(cell, ModelConfig(VOCABULARY, HIDDEN), kernels=finder).train(training)
             model.compute_dtype = dtype
             runs.append(_train(model, tokens) if training else _infer(model, tokens))
