@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from cells.bundle import GateBundle, named
 from cells.cell import output_name
+from cells.errors import CelloquyError
 from cells.labels import LABEL
 from cells.layer import Layer, call_step
 from cells.model import Block, LanguageModel
@@ -84,6 +85,8 @@ class _LayerStep:
     def __call__(self, projected: Tensor, state: LayerState) -> tuple[LayerState, Tensor | None]:
         """The new state from a projected input [B, G H]; with it what the output is upwards, if it leads there."""
         if self.in_rows is not None:
+            if len(state[self.out]) != len(projected):
+                raise CelloquyError(f"{len(projected)} tokens need as many rows of state, not {len(state[self.out])}")
             new = self.in_rows.step(projected, self._of_output(state[self.out])[0], state)
         else:
             new = call_step(self.cell, GateBundle(projected.view(self.shape), self.gates), state, self.R, self.p)

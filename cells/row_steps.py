@@ -77,7 +77,7 @@ def _gru(layer: Layer) -> RowStep:
 def _lstm(layer: Layer) -> RowStep:
     def step(x: Tensor, u: Tensor, state: LayerState) -> LayerState:
         i, f, g, o = torch.add(x, u).sigmoid_().chunk(4, 1)
-        c = torch.addcmul(f.mul_(state["c"]), i, g.mul_(2.0).sub_(1.0))
+        c = torch.addcmul(f * state["c"], i, g.mul(2.0).sub_(1.0))
         return {"h": torch.add(c, c).sigmoid_().mul_(2.0).sub_(1.0).mul_(o), "c": c}
 
     return RowStep(step, doubled(layer, "g"))

@@ -257,6 +257,11 @@ def whole_loop(layer: Any, projected: Tensor, state: LayerState) -> tuple[Tensor
     if cell.options.get("activation") == "relu":
         passes = _RELU
     vectors, states = list(layer.p.values()), [state[name] for name in cell.state]
+    shape = (projected.shape[1], layer.hidden_size)
+    if any(value.shape != shape or value.dtype != projected.dtype for value in states):
+        return None  # the loop says what is wrong with it
+    if not any(value.requires_grad for value in (projected, layer.R["h"], *vectors, *states)):
+        return None
     y, *after = _Whole.apply(  # type: ignore[no-untyped-call]
         passes, layer.product_dtype, projected, layer.R["h"], len(vectors), *vectors, *states
     )

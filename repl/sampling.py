@@ -179,11 +179,8 @@ def draw_rows(raw: Array, u: Array, temperature: float, banned: Sequence[int] = 
     weights -= top
     weights /= temperature
     cumulative = np.add.accumulate(np.exp(weights, out=weights), axis=1)
-    place, total = u * cumulative[:, -1], cumulative[:, -1]
+    place = u * cumulative[:, -1]  # below the total, which is 1 or more, whatever the rounding
     tokens: NDArray[np.intp] = (cumulative > place[:, None]).argmax(axis=1)
-    if not (place < total).all():  # rounded up to the total itself: the last token that has any probability
-        last = (cumulative < total[:, None]).sum(axis=1)
-        tokens = np.where(place < total, tokens, last)
     return tokens
 
 

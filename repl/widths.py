@@ -27,8 +27,8 @@ def fitting(text: str, columns: int) -> int:
 def forget_widths() -> None:
     """Let prompt_toolkit forget the texts whose columns it was asked for: every state of the input line, for ever.
 
-    Characters stay known, and so does what it may keep by its own rule. Its cache is private: if there is none of that
-    name, nothing is done.
+    Characters stay known, and its own list of the last long texts goes on by its rule. Its cache is private: if there
+    is none of that name, nothing is done.
     """
     known = getattr(utils, "_CHAR_SIZES_CACHE", None)
     if isinstance(known, dict):

@@ -10,10 +10,13 @@ import torch
 
 from cells import layer as layers
 from cells import whole_loops
+from cells.errors import CelloquyError
 from cells.gru import GRU
+from cells.kernels import builtin_kernel
 from cells.layer import Layer
 from cells.lstm import LSTM
 from cells.model import LanguageModel, ModelConfig
+from cells.regularise import Regularisation
 from cells.rnn import RNN
 
 BATCH, INPUT, HIDDEN = 5, 8, 32
@@ -148,3 +151,60 @@ def test_where_it_is_taken(monkeypatch):
     layer.whole = True
     layer(torch.randn(3, BATCH, INPUT), mask=torch.ones(3, BATCH, dtype=torch.bool))
     assert cells == [own, own]
+
+
+def test_the_state_after_does_not_keep_the_outputs_alive():
+    for cell in (RNN(), GRU(), LSTM()):
+        layer = layer_of(cell, torch.float32)
+        layer.whole = True
+        _, after = layer(torch.randn(9, BATCH, INPUT))
+        assert {value.untyped_storage().nbytes() for value in after.values()} == {BATCH * HIDDEN * 4}
+
+
+@CELLS
+def test_a_state_that_does_not_fit_is_told_as_the_loop_tells_it(cell):
+    layer = layer_of(cell, torch.float32)
+    x = torch.randn(2, 3, INPUT)
+    for rows, width in ((1, HIDDEN), (2, HIDDEN), (3, HIDDEN + 1)):
+        said = []
+        for whole in (True, False):
+            layer.whole = whole
+            with pytest.raises(CelloquyError) as told:
+                layer(x, {name: torch.zeros(rows, width) for name in cell.state})
+            said.append(str(told.value))
+        assert said[0] == said[1]
+
+
+@CELLS
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"num_layers": 2, "norm": "layer", "residual": True},
+        {"tie": True, "labels": 3, "label_size": 5},
+        {"num_layers": 2, "embedding_size": 9},
+    ],
+    ids=["norm", "labels", "layers"],
+)
+def test_a_model_has_the_gradients_of_its_steps(cell, sizes):
+    """Longer than the blocks in which the input is projected, with masked weights."""
+    found = []
+    for finder in (None, builtin_kernel):
+        torch.manual_seed(4)
+        model = LanguageModel(cell, ModelConfig(7, 16, **sizes), kernels=finder).double().train()
+        tokens = torch.randint(0, 7, (150, 2))
+        with Regularisation(weights=0.3, embedding=0.2).masked(model):
+            logits, state = model(tokens)
+            loss = logits.square().mean() + sum(value.square().sum() for layer in state for value in layer.values())
+            loss.backward()
+        found.append([loss.detach(), *(value.grad for value in model.parameters() if value.grad is not None)])
+    assert len(found[0]) == len(found[1])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_nothing_is_kept_for_a_backward_pass_that_cannot_come(monkeypatch):
+    cells = taken(monkeypatch)
+    layer = layer_of(GRU(), torch.float32).requires_grad_(False)
+    layer.whole = True
+    layer(torch.randn(3, BATCH, INPUT))
+    assert cells == []

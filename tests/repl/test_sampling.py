@@ -205,7 +205,21 @@ def test_the_short_way_draws_rows_together_as_alone(rows: int, size: int, seed: 
     banned = {token for token in banned if token < size - 1}
     logits = np.random.default_rng(seed).normal(size=(rows, size)) * 5
     u = keyed_uniforms([stream_key(seed, row) for row in range(rows)], 0)
-    u[0] = 1 - 2**-53  # rounds up to the total, or nearly
+    u[0] = 1 - 2**-53  # the largest there is
     together = draw_rows(logits, u, 0.7, sorted(banned))
     alone = [draw_one(row, x, 0.7, sorted(banned)) for row, x in zip(logits, u, strict=True)]
     assert together.tolist() == alone
+
+
+@pytest.mark.parametrize("strange", [math.inf, math.nan, -math.inf])
+def test_a_strange_row_beside_good_ones_is_drawn_or_told_as_alone(strange: float) -> None:
+    rows = np.random.default_rng(5).normal(size=(3, 6))
+    rows[1] = strange
+    u = np.array([0.2, 0.4, 0.9])
+    try:
+        alone = [draw_one(row, x, 0.7) for row, x in zip(rows, u, strict=True)]
+    except CelloquyError as error:
+        with pytest.raises(CelloquyError, match=str(error)[:20]):
+            draw_rows(rows, u, 0.7)
+        return
+    assert draw_rows(rows, u, 0.7).tolist() == alone
