@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cells.model import Block, LanguageModel
-from cells.packed import Product, fixed_product
+from cells.packed import fixed_product
 from cells.row_loops import PACKED_FOR, Loop, row_loop
+from cells.row_steps import RowStep
 from cells.state import State
 
 PROJECTED_AT_ONCE = 1 << 18
@@ -39,25 +40,23 @@ class RowReader:
     Several threads may use one, each for rows of its own.
     """
 
-    def __init__(self, model: LanguageModel, loops: list[tuple[Loop, Tensor]]) -> None:
+    def __init__(self, model: LanguageModel, loops: list[tuple[Loop, RowStep]]) -> None:
         self.model = model
         self.loops = [loop for loop, _ in loops]
         blocks = [block for block in model.blocks if isinstance(block, Block)]
         self.blocks = blocks
-        first, scale = blocks[0].recurrent, loops[0][1]
+        weight, bias = _projection(blocks[0], loops[0][1])
         size = model.config.embedding
         embedding = model.embedding.weight.detach()
         self._embedding = embedding if blocks[0].residual else None
-        self._table = F.linear(blocks[0].before(embedding), first.W[:, :size], first.b).detach() * scale
-        self._by_label = None if model.labels is None else first.W[:, size:].detach() * scale.unsqueeze(1)
+        self._table = F.linear(blocks[0].before(embedding), weight[:, :size], bias).detach()
+        self._by_label = None if model.labels is None else weight[:, size:]
         readout = model.readout
         self._readout = fixed_product(readout.weight, LOGITS_FOR, readout.bias)
-        self._upward = [self._projection(block, one[1]) for block, one in zip(blocks[1:], loops[1:], strict=True)]
-
-    @staticmethod
-    def _projection(block: Block, scale: Tensor) -> Product:
-        layer = block.recurrent
-        return fixed_product(layer.W.detach() * scale.unsqueeze(1), PACKED_FOR, layer.b.detach() * scale)
+        self._upward = [
+            fixed_product(weight, PACKED_FOR, bias)
+            for weight, bias in (_projection(block, one[1]) for block, one in zip(blocks[1:], loops[1:], strict=True))
+        ]
 
     @torch.no_grad()
     def __call__(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -101,6 +100,11 @@ class RowReader:
         if x is not hidden and x is not None:
             hidden.copy_(x)
         return after if model.labels is None else [*after, state[-1]]
+
+
+def _projection(block: Block, in_rows: RowStep) -> tuple[Tensor, Tensor]:
+    """Input weights [G H, I] and bias [G H] as the layer's loop wants them."""
+    return in_rows.fold(block.recurrent.W), in_rows.fold(block.recurrent.b)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from plugins.sampler import Stream
 from repl.chain import Chain
 from repl.guide import START, Guide
 from repl.piece import Finish, Piece
-from repl.randomness import keyed_uniforms, stream_key
+from repl.randomness import keyed_uniforms, stream_key, uniform_table
 from repl.sampling import Array, as_logits, surprises
 from repl.stops import StopWatch
 from repl.text_model import ROWS, OneThread, Position, TextModel
@@ -23,6 +23,9 @@ from repl.text_model import ROWS, OneThread, Position, TextModel
 if TYPE_CHECKING:
     from checkpoints.tokenizers import StreamDecoder
     from plugins.entries import SamplerEntry
+
+UNIFORMS = 64
+"""Random numbers of a row that are made at once."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +172,12 @@ def _write_alike(
     tokens, numbers = torch.tensor(pending), np.array(keys, dtype=np.uint64)
     drawn, nats = [], []
     for index in range(length):
+        if index % UNIFORMS == 0:
+            uniforms = uniform_table(numbers, index, UNIFORMS)
         with OneThread():
             logits, states = model.decoder.step(tokens.to(model.device), states)
         raw = model.rows(logits)
-        chosen = chain.choose_rows(raw, (), keyed_uniforms(numbers, index))
+        chosen = chain.choose_rows(raw, (), uniforms[index % UNIFORMS])
         drawn.append(chosen)
         nats.append(surprises(as_logits(raw), chosen))
         tokens = torch.from_numpy(chosen)

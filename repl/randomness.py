@@ -52,6 +52,11 @@ def keyed_uniforms(keys: Sequence[int] | NDArray[np.uint64], index: int) -> NDAr
     return _uniforms(np.asarray(keys, dtype=np.uint64) ^ np.uint64(_mix(index)))
 
 
+def uniform_table(keys: NDArray[np.uint64], index: int, count: int) -> NDArray[np.float64]:
+    """:func:`keyed_uniforms` at ``count`` indices from ``index`` on, [count, B]."""
+    return _uniforms(keys ^ _mix_all(np.arange(index, index + count, dtype=np.uint64))[:, None])
+
+
 def uniforms_from(key: int, index: int, count: int) -> NDArray[np.float64]:
     """:func:`keyed_uniform` of one stream at ``count`` places from ``index`` on."""
     return _uniforms(np.uint64(key) ^ _mix_all(np.arange(index, index + count, dtype=np.uint64)))

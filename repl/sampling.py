@@ -186,6 +186,11 @@ def draw_rows(raw: Array, u: Array, temperature: float, banned: Sequence[int] = 
 
 def surprises(logits: Array, tokens: ArrayLike) -> Array:
     """-log p(token), in nats, of one token [...] for each row of logits [..., V]."""
+    if logits.ndim == 2 and math.isfinite((top := np.maximum.reduce(logits, axis=1, keepdims=True)).sum()):
+        shifted: Array = logits - top  # as below, in two thirds of the time: what every row of a batch costs
+        picked: Array = shifted[np.arange(len(shifted)), np.asarray(tokens)]
+        of_rows: Array = np.log(np.add.reduce(np.exp(shifted, out=shifted), axis=1)) - picked
+        return of_rows
     shifted = shift(logits)
     chosen = np.take_along_axis(shifted, np.expand_dims(np.asarray(tokens), -1), axis=-1)[..., 0]
     nats: Array = np.log(np.exp(shifted).sum(axis=-1)) - chosen

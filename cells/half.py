@@ -1,0 +1,74 @@
+"""Products with a fixed matrix kept in 16 bits, where that loses nothing: half the weights' way through memory.
+
+Numbers that were stored as bfloat16 or float16 (the checkpoints that ship; ``train --store bf16``) are float16 numbers
+times one power of two. FBGEMM's product takes such weights, and computes in float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+LARGEST = 2.0**15
+"""What the largest weight is scaled to, at most: float16 ends at 65504."""
+
+TOLERATED = 2.0**-24
+"""A weight may lose this share of the largest one: what float32 rounds off the sum that the two stand in."""
+
+
+@functools.cache
+def halves_work() -> bool:
+    """Whether torch has FBGEMM's product on this machine, right, and with rows that do not depend on their company.
+
+    torch calls the two functions deprecated (which the warning says once, to nobody here), so a release may drop them:
+    any failure means that products are made without.
+    """
+    weight = torch.linspace(-1, 1, 97 * 96).reshape(97, 96).half().float()
+    rows = torch.linspace(1, -1, 64 * 96).reshape(64, 96)
+    bias = torch.linspace(0, 1, 97)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
+            product = torch.fbgemm_linear_fp16_weight_fp32_activation(rows, packed, bias)
+            single = torch.fbgemm_linear_fp16_weight_fp32_activation(rows[7:8], packed, bias)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    expected = rows.double() @ weight.double().t() + bias
+    return torch.equal(single[0], product[7]) and torch.allclose(product.double(), expected, atol=1e-4)
+
+
+def half_scale(weight: Tensor) -> float | None:
+    """The power of two by which ``weight`` [out, in] can be kept as float16; None if that would lose something."""
+    largest = float(weight.abs().max()) if weight.numel() else 0.0
+    if not 0 < largest < math.inf:
+        return None
+    _, exponent = math.frexp(largest)
+    for scale in (1.0, 2.0 ** (math.frexp(LARGEST)[1] - 1 - exponent)):
+        scaled = weight * scale
+        if float((scaled.half().float() - scaled).abs().max()) <= TOLERATED * largest * scale:
+            return scale
+    return None
+
+
+def half_product(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor], Tensor] | None:
+    """``u -> u @ weight.T + bias`` for float32 rows [B, in]; None where 16 bits do not hold ``weight``, or cannot be
+    multiplied with. The product of a row is the same to the last bit however many rows stand beside it."""
+    weight = weight.detach()
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not halves_work():
+        return None
+    scale = half_scale(weight)
+    if scale is None:
+        return None
+    linear = torch.fbgemm_linear_fp16_weight_fp32_activation
+    packed = torch.fbgemm_pack_gemm_matrix_fp16((weight * scale).contiguous())
+    added = weight.new_zeros(len(weight)) if bias is None else bias.detach().contiguous()
+    if scale == 1.0:
+        return lambda rows: linear(rows, packed, added)
+    back = 1.0 / scale
+    return lambda rows: linear(rows * back, packed, added)

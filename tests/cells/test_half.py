@@ -1,0 +1,102 @@
+"""Weights kept in 16 bits: only where nothing is lost, and a row's product is its own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cells import half
+from cells.half import half_product, half_scale, halves_work
+from cells.lstm import LSTM
+from cells.model import LanguageModel, ModelConfig
+
+
+@pytest.fixture
+def weight():
+    torch.manual_seed(0)
+    return torch.randn(97, 96).bfloat16().float()
+
+
+needs_halves = pytest.mark.skipif(not halves_work(), reason="torch has no FBGEMM here")
+
+
+@needs_halves
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 7.0, 1e6, 1e20])
+def test_stored_in_bfloat16_nothing_is_lost_whatever_the_size(weight, size):
+    weight, bias = (weight * size).bfloat16().float(), torch.randn(97) * size
+    rows = torch.randn(5, 96)
+    product = half_product(weight, bias)
+    assert product is not None
+    expected = rows.double() @ weight.double().t() + bias
+    assert (product(rows) - expected).abs().max() < 1e-6 * expected.abs().max()
+
+
+@needs_halves
+def test_numbers_of_float32_are_not_rounded(weight):
+    assert half_product(weight + 1e-4 * torch.randn(97, 96)) is None
+    one = weight.clone()
+    one[5, 7] = 1.0 + 2**-13
+    assert half_product(one) is None
+
+
+@needs_halves
+@pytest.mark.parametrize("size", [1.0, 1e-3])
+def test_a_row_does_not_depend_on_its_company(weight, size):
+    product = half_product((weight * size).bfloat16().float())
+    rows = torch.randn(64, 96)
+    together = product(rows)
+    for start, count in ((0, 1), (63, 1), (5, 7), (17, 13), (0, 32)):
+        assert torch.equal(product(rows[start : start + count].contiguous()), together[start : start + count])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
+def test_what_has_no_size_is_not_scaled(value):
+    assert half_scale(torch.full((3, 3), value)) is None
+
+
+def test_without_the_operator_products_are_made_as_ever(monkeypatch, weight):
+    def gone(*_):
+        raise RuntimeError("deprecated, and removed")
+
+    monkeypatch.setattr(torch, "fbgemm_pack_gemm_matrix_fp16", gone)
+    halves_work.cache_clear()
+    try:
+        assert not halves_work()
+        assert half_product(weight) is None
+    finally:
+        monkeypatch.undo()
+        halves_work.cache_clear()
+
+
+@needs_halves
+def test_torch_tells_nobody_that_the_operator_is_deprecated():
+    import subprocess
+    import sys
+
+    code = "import torch; from cells.half import half_product as h; print(h(torch.ones(3, 4))(torch.ones(2, 4)).sum())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "tensor(24.)"
+    assert done.stderr == ""
+
+
+@needs_halves
+def test_a_checkpoint_in_bfloat16_decodes_by_them_to_the_same_numbers(monkeypatch):
+    """Held to the packed float32 product: the two differ by the order of their sums alone."""
+    torch.manual_seed(0)
+    model = LanguageModel(LSTM(), ModelConfig(37, 64, num_layers=2)).eval().requires_grad_(False)
+    for value in model.parameters():
+        value.copy_(value.bfloat16().float())
+    asked = []
+    monkeypatch.setattr(half, "half_scale", lambda weight: asked.append(half_scale(weight)) or asked[-1])
+    tokens = torch.randint(37, (20, 3))
+    numbers = []
+    for works in (True, False):
+        monkeypatch.setattr(half, "halves_work", lambda works=works: works)
+        decoder = model.decoder()
+        state = decoder.initial_state(3)
+        for step in tokens:
+            logits, state = decoder.step(step, state)
+        numbers.append(logits)
+    assert len(asked) == 2
+    assert None not in asked
+    torch.testing.assert_close(*numbers, atol=1e-5, rtol=1e-5)
