@@ -245,7 +245,8 @@ class Decoder:
     def _up(self, above: Any, x: Tensor | None, state: State) -> tuple[Tensor, State]:
         """From the bottom up: ``above`` is what the next layer is given, projected; ``x`` what residual paths add to.
 
-        ``above`` is an array or a tensor, whichever the layer's step takes; a step in numpy takes both. Nothing here asks for a gradient, so that none is recorded.
+        ``above`` is an array or a tensor, whichever the layer's step takes; a step in numpy takes both.
+        Nothing here asks for a gradient, so that none is recorded.
         """
         after: State = []
         for step, onward, layer in zip(self._steps, self._onward, state, strict=self._steered is None):

@@ -1,6 +1,7 @@
 """Characters a second of one stream, against the usual loop and against the memory floor. Prints a table.
 
-Run it by name: ``python tests/benchmarks/decoding.py [--rounds N] [--hidden 512,256,128] [--cells rnn,lstm,gru]``.
+Run it by name: ``python tests/benchmarks/decoding.py [--rounds N] [--hidden 512,256,128] [--cells rnn,lstm,gru]
+[--store bf16]``; with bf16 the weights are those that a checkpoint stored in bfloat16 has, as those that ship do.
 
 The baseline is one call of nn.RNN/LSTM/GRU for each character, softmax, multinomial and item(), in float32. The floor
 does the recurrent and the readout product of each step and nothing else. Ours is ``Writer.step``, text and surprise
@@ -33,6 +34,7 @@ from checkpoints.files import save_safetensors
 from checkpoints.header import Header
 from checkpoints.loading import load_checkpoint, stored_tensors
 from checkpoints.tokenizers import CharTokenizer
+from checkpoints.validation import STORED
 from repl.generation import Generation
 from repl.generator import Writer
 
@@ -105,21 +107,22 @@ def main() -> None:
     parser.add_argument("--hidden", default="512")
     parser.add_argument("--cells", default="rnn,lstm,gru")
     parser.add_argument("--characters", type=int, default=2000)
+    parser.add_argument("--store", choices=("fp32", "bf16"), default="fp32")
     arguments = parser.parse_args()
     cores = torch.get_num_threads()
     torch.set_num_threads(1)
-    print(f"one layer, {cores} cores; thousands of characters a second")
+    print(f"one layer, {cores} cores, weights stored in {arguments.store}; thousands of characters a second")
     print(
         f"| H | cell | {' | '.join(SPEEDS)} | {' | '.join(RATIOS)} |\n|---|---|{'---|' * (len(SPEEDS) + len(RATIOS))}"
     )
     with tempfile.TemporaryDirectory() as folder:
         for hidden in map(int, arguments.hidden.split(",")):
             for cell in arguments.cells.split(","):
-                writer = Writer(load_checkpoint(save(Path(folder), cell, hidden)), seed=1)
+                writer = Writer(load_checkpoint(save(Path(folder), cell, hidden, arguments.store)), seed=1)
                 print(row(cell, hidden, writer, arguments.characters, arguments.rounds, cores), flush=True)
 
 
-def save(folder: Path, cell: str, hidden: int) -> Path:
+def save(folder: Path, cell: str, hidden: int, store: str = "fp32") -> Path:
     """A checkpoint with random weights."""
     tokenizer = CharTokenizer(ALPHABET)
     made = {"rnn": RNN, "lstm": LSTM, "gru": GRU}[cell]()
@@ -129,7 +132,8 @@ def save(folder: Path, cell: str, hidden: int) -> Path:
     about = {"name": cell, "version": made.version, "options": made.options, "distribution": "celloquy"}
     header = Header("bench", about, config.to_json(), tokenizer.to_json(), figures={"val_loss": 1.0})
     path = folder / f"bench{hidden}.{cell}.safetensors"
-    save_safetensors(path, stored_tensors(model), header.dumps())
+    tensors = {name: value.to(STORED[store]) for name, value in stored_tensors(model).items()}
+    save_safetensors(path, tensors, header.dumps())
     return path
 
 

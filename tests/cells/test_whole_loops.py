@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cells import layer as layers
+from cells import model as models
 from cells import whole_loops
 from cells.errors import CelloquyError
 from cells.gru import GRU
@@ -208,3 +209,54 @@ def test_nothing_is_kept_for_a_backward_pass_that_cannot_come(monkeypatch):
     layer.whole = True
     layer(torch.randn(3, BATCH, INPUT))
     assert cells == []
+
+
+@CELLS
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("length", [1, 5, whole_loops.PIECE, whole_loops.PIECE + 1, 3 * whole_loops.PIECE - 2])
+def test_tokens_enter_step_by_step_as_they_do_all_at_once(cell, dtype, length):
+    """And their table's gradient is put together piece by piece; some tokens come often, and one never."""
+    layer = layer_of(cell, dtype)
+    table = torch.randn(9, layer.W.shape[0], dtype=layer.W.dtype, requires_grad=True)
+    tokens = torch.randint(0, 8, (length, BATCH))
+    found = []
+    for at_once in (True, False):
+        layer.zero_grad()
+        table.grad = None
+        torch.manual_seed(2)
+        start = {n: torch.randn(BATCH, HIDDEN, dtype=table.dtype, requires_grad=True) for n in cell.state}
+        if at_once:
+            layer.whole = False
+            y, after = layer.run(torch.nn.functional.embedding(tokens, table), start)
+        else:
+            done = whole_loops.whole_loop_of_tokens(layer, table, tokens, start)
+            assert done is not None
+            y, after = done
+        outputs = [y, *(after[name] for name in cell.state)]
+        torch.autograd.backward(outputs, [torch.randn_like(value) for value in outputs])
+        gradients = [table.grad, layer.R["h"].grad, *(value.grad for value in start.values())]
+        found.append([value.detach().clone() for value in (*outputs, *gradients)])
+    for one, other in zip(*found, strict=True):
+        assert (one - other).norm() <= CLOSE[dtype] * (1e-6 + other.norm())
+    assert (found[1][len(outputs)][8] == 0).all()
+
+
+def test_a_large_table_is_gathered_as_a_whole():
+    layer = layer_of(LSTM(), torch.float32)
+    state = layer.initial_state(2)
+    tokens = torch.zeros(3, 2, dtype=torch.int64)
+    rows = whole_loops.PIECE * 2
+    assert whole_loops.whole_loop_of_tokens(layer, torch.zeros(rows, len(layer.W)), tokens, state) is not None
+    assert whole_loops.whole_loop_of_tokens(layer, torch.zeros(rows + 1, len(layer.W)), tokens, state) is None
+
+
+def test_a_model_reads_its_tokens_step_by_step_where_it_trains(monkeypatch):
+    """The first layer's projected input is nowhere as a whole, [T, B, G H]: neither forwards nor backwards."""
+    model = LanguageModel(LSTM(), ModelConfig(7, 64))
+    tokens = torch.randint(0, 7, (40, 4))
+    asked = []
+    whole = whole_loops.whole_loop_of_tokens
+    monkeypatch.setattr(models, "whole_loop_of_tokens", lambda *given: asked.append(whole(*given)) or asked[-1])
+    model(tokens)[0].sum().backward()
+    assert len(asked) == 1
+    assert asked[0] is not None
