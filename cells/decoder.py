@@ -19,7 +19,7 @@ from cells.labels import LABEL
 from cells.layer import Layer, call_step
 from cells.model import Block, LanguageModel
 from cells.packed import Product, fixed_product
-from cells.row_steps import Array, RowStep, row_step
+from cells.row_steps import Array, RowStep, array, row_step
 from cells.state import LayerState, State
 
 ROWS = 64
@@ -116,7 +116,7 @@ class _RowLayerStep:
         if output is not h:  # a new text; or a place that was come back to: the same to the last bit
             state = {name: value.detach() for name, value in state.items()}
             products = self.multiply(state["h"]).numpy()
-        x = projected if isinstance(projected, np.ndarray) else projected.numpy()
+        x = projected if isinstance(projected, np.ndarray) else array(projected)
         new = self.step(x, products[:, : self.width], state)
         h = new["h"]
         products = self.multiply(h).numpy()
@@ -227,8 +227,6 @@ class Decoder:
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits [B, V] after reading one token for each row, ``tokens`` [B], and the new state."""
         embedded = None if self._embedding is None else self._embedding.index_select(0, tokens)
-        if self._rows is not None:
-            return self._up(self._rows.take(tokens.numpy(), 0), embedded, state)
         return self._up(self._with_label(self._table.index_select(0, tokens), state), embedded, state)
 
     def step_one(self, token: int, state: State) -> tuple[Tensor, State]:

@@ -14,29 +14,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-LARGEST = 2.0**15
-"""What the largest weight is scaled to, at most: float16 ends at 65504."""
+LARGEST = 15
+"""The largest weight is scaled to between 2^14 and 2^15: float16 ends at 65504."""
 
-TOLERATED = 2.0**-24
-"""A weight may lose this share of the largest one: what float32 rounds off the sum that the two stand in."""
+NEGLIGIBLE = 2.0**-40
+"""A weight may lose this share of the largest one of its row: float32 does not show 2^-24 of a sum."""
 
 
 @functools.cache
 def halves_work() -> bool:
     """Whether torch has FBGEMM's product on this machine, right, and with rows that do not depend on their company.
 
-    torch calls the two functions deprecated (which the warning says once, to nobody here), so a release may drop them:
-    any failure means that products are made without.
+    torch calls the two functions deprecated (and would warn of it, once), so a release may drop them: any failure means
+    that products are made without.
     """
+    warnings.filterwarnings("ignore", r"fbgemm_\w+ is deprecated", UserWarning)
     weight = torch.linspace(-1, 1, 97 * 96).reshape(97, 96).half().float()
     rows = torch.linspace(1, -1, 64 * 96).reshape(64, 96)
     bias = torch.linspace(0, 1, 97)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
-            product = torch.fbgemm_linear_fp16_weight_fp32_activation(rows, packed, bias)
-            single = torch.fbgemm_linear_fp16_weight_fp32_activation(rows[7:8], packed, bias)
+        packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
+        product = torch.fbgemm_linear_fp16_weight_fp32_activation(rows, packed, bias)
+        single = torch.fbgemm_linear_fp16_weight_fp32_activation(rows[7:8], packed, bias)
     except (AttributeError, RuntimeError, TypeError):
         return False
     expected = rows.double() @ weight.double().t() + bias
@@ -44,16 +43,20 @@ def halves_work() -> bool:
 
 
 def half_scale(weight: Tensor) -> float | None:
-    """The power of two by which ``weight`` [out, in] can be kept as float16; None if that would lose something."""
-    largest = float(weight.abs().max()) if weight.numel() else 0.0
+    """The power of two by which ``weight`` [out, in] can be kept as float16; None if that would lose something.
+
+    Every weight must be there to its last bit, but for those that are nothing beside the largest of their row: of
+    numbers near 1e-12 beside one of 1 float16 has too few bits, and float32's sum has none.
+    """
+    size = weight.abs()
+    largest = float(size.max()) if weight.numel() else 0.0
     if not 0 < largest < math.inf:
         return None
-    _, exponent = math.frexp(largest)
-    for scale in (1.0, 2.0 ** (math.frexp(LARGEST)[1] - 1 - exponent)):
-        scaled = weight * scale
-        if float((scaled.half().float() - scaled).abs().max()) <= TOLERATED * largest * scale:
-            return scale
-    return None
+    scale = 2.0 ** (LARGEST - math.frexp(largest)[1])
+    if scale * 2.0**-100 > 1.0 or scale < 2.0**-100:
+        return None  # float32 itself ends there
+    lost = ((weight * scale).half().float() / scale - weight).abs()
+    return scale if bool((lost <= NEGLIGIBLE * size.amax(1, keepdim=True)).all()) else None
 
 
 def half_product(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor], Tensor] | None:
@@ -68,7 +71,5 @@ def half_product(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor
     linear = torch.fbgemm_linear_fp16_weight_fp32_activation
     packed = torch.fbgemm_pack_gemm_matrix_fp16((weight * scale).contiguous())
     added = weight.new_zeros(len(weight)) if bias is None else bias.detach().contiguous()
-    if scale == 1.0:
-        return lambda rows: linear(rows, packed, added)
     back = 1.0 / scale
     return lambda rows: linear(rows * back, packed, added)

@@ -20,7 +20,7 @@ from cells.layer import Layer
 from cells.lstm import LSTM
 from cells.packed import Product, fixed_product
 from cells.rnn import RNN
-from cells.row_steps import HALF, RowStep, row_step
+from cells.row_steps import HALF, QUIETLY, RowStep, relu, row_step
 from cells.state import LayerState
 
 KEPT = "kept"
@@ -47,17 +47,16 @@ def row_loop(layer: Layer) -> tuple[Loop, RowStep] | None:
 
 
 def _rnn(layer: Layer, product: Product) -> Loop:
-    relu = layer.cell.options["activation"] == "relu"
+    activation = relu if layer.cell.options["activation"] == "relu" else np.tanh
 
+    @QUIETLY
     def loop(inputs: Sequence[Tensor], state: LayerState, outputs: Tensor) -> LayerState:
         h = state["h"]
         for x, out in zip(inputs, outputs.unbind(0), strict=True):
-            z = product(h)
-            if relu:
-                h = torch.add(z, x, out=out).relu_()
-            else:
-                np.tanh(np.add(z.numpy(), x.numpy(), z.numpy()), out.numpy())
-                h = out
+            z = product(h).numpy()
+            z += x.numpy()
+            activation(z, out.numpy())
+            h = out
         return {"h": h.clone()}
 
     return loop
@@ -66,6 +65,7 @@ def _rnn(layer: Layer, product: Product) -> Loop:
 def _gru(layer: Layer, product: Product) -> Loop:
     size = layer.hidden_size
 
+    @QUIETLY
     def loop(inputs: Sequence[Tensor], state: LayerState, outputs: Tensor) -> LayerState:
         h = state["h"]
         for each, out in zip(inputs, outputs.unbind(0), strict=True):
@@ -89,6 +89,7 @@ def _gru(layer: Layer, product: Product) -> Loop:
 def _lstm(layer: Layer, product: Product) -> Loop:
     size = layer.hidden_size
 
+    @QUIETLY
     def loop(inputs: Sequence[Tensor], state: LayerState, outputs: Tensor) -> LayerState:
         h, c = state["h"], state["c"].clone().numpy()
         kept = state[KEPT].clone().numpy() if KEPT in state else None

@@ -27,10 +27,21 @@ Array = NDArray[np.float32]
 Step = Callable[[Array, Array, LayerState], LayerState]
 """(projected input [B, G H], recurrent product [B, G H], state) -> the new state; nothing given is changed in place."""
 
-TOO_LARGE = 1e30
-"""Weights from here on (or NaN) are left to torch: where sums of them overflow, numpy would print a warning."""
-
 HALF = np.float32(0.5)
+
+QUIETLY = np.errstate(all="ignore")
+"""Broken weights and states make NaN, which the logits show; numpy would print a warning to somebody's terminal."""
+
+
+def array(tensor: Tensor) -> Array:
+    """A tensor's numbers, without a copy; those of one that asks for a gradient too."""
+    numbers: Array = tensor.detach().numpy() if tensor.requires_grad else tensor.numpy()
+    return numbers
+
+
+def relu(x: Array, out: Array) -> None:
+    """max(x, 0) into ``out``."""
+    np.maximum(x, 0, out=out)
 
 
 class RowStep(NamedTuple):
@@ -56,8 +67,6 @@ def row_step(layer: Layer) -> RowStep | None:
     make = STEPS.get(type(layer.cell))
     if make is None or layer.W.device.type != "cpu" or layer.W.dtype != torch.float32:
         return None
-    if not all(float(value.detach().abs().max()) < TOO_LARGE for value in (layer.R["h"], layer.b, *layer.p.values())):
-        return None
     return make(layer)
 
 
@@ -70,25 +79,22 @@ def _folding(layer: Layer, step: Step, factors: dict[str, float], bias: Tensor |
 
 
 def _rnn(layer: Layer) -> RowStep:
-    relu = layer.cell.options["activation"] == "relu"
+    activation = relu if layer.cell.options["activation"] == "relu" else np.tanh
 
+    @QUIETLY
     def step(x: Array, u: Array, state: LayerState) -> LayerState:
         h = x + u
-        np.tanh(h, h)
+        activation(h, h)
         return {"h": torch.from_numpy(h)}
 
-    def step_relu(x: Array, u: Array, state: LayerState) -> LayerState:
-        return {
-            "h": torch.add(torch.from_numpy(x), torch.from_numpy(u)).relu_()
-        }  # may grow without end, so not by numpy
-
-    return _folding(layer, step_relu if relu else step, {"h": 1.0})
+    return _folding(layer, step, {"h": 1.0})
 
 
 def _gru(layer: Layer) -> RowStep:
     size = layer.hidden_size
     bias = torch.cat([torch.zeros(2 * size), layer.p["n"].detach()])  # p_n stands beside its recurrent product
 
+    @QUIETLY
     def step(x: Array, u: Array, state: LayerState) -> LayerState:
         rz = x[:, : 2 * size] + u[:, : 2 * size]
         np.tanh(rz, rz)
@@ -97,7 +103,7 @@ def _gru(layer: Layer) -> RowStep:
         n = rz[:, :size] * u[:, 2 * size :]
         n += x[:, 2 * size :]
         np.tanh(n, n)
-        h = state["h"].numpy() - n
+        h = array(state["h"]) - n
         h *= rz[:, size:]
         h += n
         return {"h": torch.from_numpy(h)}  # n + z (h - n)
@@ -108,6 +114,7 @@ def _gru(layer: Layer) -> RowStep:
 def _lstm(layer: Layer) -> RowStep:
     size = layer.hidden_size
 
+    @QUIETLY
     def step(x: Array, u: Array, state: LayerState) -> LayerState:
         gates = x + u
         np.tanh(gates, gates)
@@ -115,7 +122,7 @@ def _lstm(layer: Layer) -> RowStep:
         gates *= HALF  # all of it, g too: of many rows a part takes four times as long as the whole
         gates += HALF
         added *= gates[:, :size]  # i g
-        c = gates[:, size : 2 * size] * state["c"].numpy()
+        c = gates[:, size : 2 * size] * array(state["c"])
         c += added
         h = np.tanh(c)
         h *= gates[:, 2 * size : 3 * size]

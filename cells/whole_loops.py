@@ -214,7 +214,7 @@ def _lstm_backward(b: Backward) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def _entering(x: Tensor, tokens: Tensor | None) -> Iterator[Tensor]:
-    """Each step's projected input: ``x`` [T, B, G H], or of a table ``x`` [V, G H] the rows that ``tokens`` [T, B] say."""
+    """Each step's projected input: that of ``x`` [T, B, G H]; or rows of a table [V, G H], that of each token."""
     if tokens is None:
         yield from x.unbind(0)
         return

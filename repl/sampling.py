@@ -174,7 +174,7 @@ def draw_rows(raw: Array, u: Array, temperature: float, banned: Sequence[int] = 
     for token in banned:
         weights[:, token] = -math.inf
     top = np.maximum.reduce(weights, axis=1, keepdims=True)
-    if not math.isfinite(top.sum()):
+    if not np.isfinite(top).all():
         return draw(temper(weights, temperature), u)
     weights -= top
     weights /= temperature
@@ -186,7 +186,7 @@ def draw_rows(raw: Array, u: Array, temperature: float, banned: Sequence[int] = 
 
 def surprises(logits: Array, tokens: ArrayLike) -> Array:
     """-log p(token), in nats, of one token [...] for each row of logits [..., V]."""
-    if logits.ndim == 2 and math.isfinite((top := np.maximum.reduce(logits, axis=1, keepdims=True)).sum()):
+    if logits.ndim == 2 and np.isfinite(top := np.maximum.reduce(logits, axis=1, keepdims=True)).all():
         shifted: Array = logits - top  # as below, in two thirds of the time: what every row of a batch costs
         picked: Array = shifted[np.arange(len(shifted)), np.asarray(tokens)]
         of_rows: Array = np.log(np.add.reduce(np.exp(shifted, out=shifted), axis=1)) - picked

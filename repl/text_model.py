@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 from cells.errors import CelloquyError
@@ -181,7 +181,7 @@ class TextModel:
     def rows(self, logits: Tensor) -> Array:
         """Logits [B, V] as an array. CelloquyError naming the cell if its state has turned into NaN."""
         rows = rows_of(logits)
-        if math.isnan(rows[:, 0].sum()):  # the readout mixes all units, so that one NaN is in every logit
+        if np.isnan(rows[:, 0]).any():  # the readout mixes all units, so that one NaN is in every logit
             label = self.loaded.cell.label
             raise CelloquyError(f"the logits are not numbers (NaN): the checkpoint or its cell {label} is broken")
         return rows

@@ -97,3 +97,33 @@ def test_a_state_that_carries_a_gradient_is_read_like_another():
     plain = [{name: value.detach() for name, value in layer.items()} for layer in state]
     tokens, decoder = torch.tensor([1, 2, 3]), model.decoder()
     assert torch.equal(decoder.step(tokens, state)[0].detach(), decoder.step(tokens, plain)[0])
+
+
+@pytest.mark.parametrize("token", [-1, 37])
+def test_a_token_that_is_none_is_refused(cell, token):
+    decoder = decoder_of(cell)
+    with pytest.raises((IndexError, CelloquyError)):
+        decoder.step(torch.tensor([token, 2]), decoder.initial_state(2))
+
+
+def test_a_state_that_was_given_back_may_be_asked_for_a_gradient(cell):
+    decoder = decoder_of(cell, labels=2, label_size=3)
+    _, state = decoder.step_one(3, decoder.initial_state(1))
+    expected = bits(*decoder.step_one(5, state))
+    for layer in state:
+        for value in layer.values():
+            value.requires_grad_()
+    logits, after = decoder.step_one(5, state)
+    assert [
+        logits.detach().numpy().tobytes(),
+        *(value.detach().numpy().tobytes() for layer in after for value in layer.values()),
+    ] == expected
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 3e38])
+def test_a_state_that_is_no_number_prints_nothing(cell, value, recwarn):
+    decoder = decoder_of(cell)
+    state = [{name: torch.full_like(held, value) for name, held in layer.items()} for layer in decoder.initial_state(2)]
+    decoder.step(torch.tensor([1, 2]), state)
+    decoder.model.decoder().read(torch.tensor([[1, 2]]), state)
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]

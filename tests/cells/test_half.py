@@ -39,6 +39,29 @@ def test_numbers_of_float32_are_not_rounded(weight):
     assert half_product(one) is None
 
 
+@pytest.mark.parametrize("large", [2.0**11, 2.0**20, 2.0**100])
+def test_one_large_weight_does_not_hide_what_others_would_lose(weight, large):
+    """Each row is a sum of its own; and in the row itself, what the large one is multiplied with may be 0."""
+    fine = torch.randn(97, 96)
+    fine[0, 0] = large
+    assert half_scale(fine) is None
+    small = (1e-6 * torch.randn(97, 96)).bfloat16().float()
+    assert half_scale(small) is not None
+    small[0, 0] = large
+    assert half_scale(small) is None
+
+
+def test_what_is_nothing_beside_its_row_may_be_lost(weight):
+    for size, held in ((2.0**-50, True), (2.0**-30, False)):
+        weight[3, 3] = (1 + 2**-7) * size
+        assert (half_scale(weight) is not None) == held
+
+
+def test_other_kinds_of_numbers_are_left_alone(weight):
+    assert half_product(weight.double()) is None
+    assert half_product(weight.bfloat16()) is None
+
+
 @needs_halves
 @pytest.mark.parametrize("size", [1.0, 1e-3])
 def test_a_row_does_not_depend_on_its_company(weight, size):

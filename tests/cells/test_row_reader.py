@@ -11,6 +11,7 @@ from cells.labels import with_label
 from cells.lstm import LSTM
 from cells.model import LanguageModel, ModelConfig
 from cells.rnn import RNN
+from cells.row_loops import KEPT
 from cells.row_reader import PROJECTED_AT_ONCE, row_reader
 
 CELLS = [RNN(), RNN(activation="relu"), LSTM(), GRU()]
@@ -62,6 +63,16 @@ def test_stacks_with_norms_and_residual_paths(cell: Cell, norm: str, residual: b
     assert_reads_alike(model, torch.randint(0, V, (18, 5)))
 
 
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.label}-{list(cell.options.values())}")
+def test_weights_stored_in_bfloat16_are_read_alike(cell: Cell) -> None:
+    """Their products are others (``cells.half``), with the same biases."""
+    model = made(cell, num_layers=2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.bfloat16().float())
+    assert_reads_alike(model, torch.randint(0, V, (20, 3)))
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_what_is_projected_a_piece_at_a_time_joins_without_a_seam(layers: int) -> None:
     model = made(LSTM(), hidden=256, num_layers=layers)
@@ -82,6 +93,7 @@ def test_a_state_that_is_handed_in_is_not_changed() -> None:
     reader = row_reader(model)
     assert reader is not None
     _, state = reader(torch.randint(0, V, (9, 3)), model.initial_state(3))
+    state[0][KEPT] = torch.ones_like(state[0]["c"])
     kept = {name: value.clone() for name, value in state[0].items()}
     reader(torch.randint(0, V, (9, 3)), state)
     assert all(torch.equal(state[0][name], kept[name]) for name in kept)

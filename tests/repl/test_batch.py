@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from checkpoints.loading import load_checkpoint
-from repl.batch import Job
+from repl.batch import UNIFORMS, Job
 from repl.generator import Writer
 from repl.text_model import TextModel
 
@@ -23,6 +23,15 @@ def test_prompts_of_all_lengths_batched_give_the_texts_they_give_alone(write: Ma
     for seed in range(5):
         alone = [writer.generate(prompt, 50, seed=seed) for prompt in PROMPTS]
         assert writer.generate_batch(PROMPTS, 50, seed=seed) == alone
+
+
+@pytest.mark.parametrize("length", [UNIFORMS - 1, UNIFORMS, UNIFORMS + 1, 2 * UNIFORMS + 5])
+def test_random_numbers_made_many_at_once_are_those_of_the_stream(write: Make, length: int) -> None:
+    writer = write()
+    batch = writer.generate_batch(["To be", "A"], length, seed=4)
+    for prompt, text in zip(["To be", "A"], batch, strict=True):
+        writer.reset()
+        assert "".join(writer.stream(prompt, length, seed=4)) == text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cells.errors import CelloquyError
-from repl.randomness import keyed_uniforms, stream_key, uniform
+from repl.randomness import keyed_uniforms, stream_key, uniform, uniform_table
 from repl.sampling import (
     SAFE_TEMPERATURE,
     Array,
@@ -223,3 +223,21 @@ def test_a_strange_row_beside_good_ones_is_drawn_or_told_as_alone(strange: float
             draw_rows(rows, u, 0.7)
         return
     assert draw_rows(rows, u, 0.7).tolist() == alone
+
+
+def test_a_table_of_random_numbers_has_those_of_every_step():
+    keys = np.array([stream_key(seed, 3) for seed in range(5)], dtype=np.uint64)
+    table = uniform_table(keys, 7, 4)
+    assert table.shape == (4, 5)
+    for step, row in enumerate(table):
+        assert row.tolist() == keyed_uniforms(keys, 7 + step).tolist()
+
+
+def test_surprises_of_rows_are_those_of_each(recwarn):
+    """Infinite logits too, where all of what is possible is shared among them."""
+    logits = np.array([[0.5, 1.5, -2.0], [np.inf, 0.0, np.inf], [-np.inf, 3.0, 1e308], [1e308, 1e308, 0.0]])
+    tokens = np.array([2, 0, 1, 1])
+    with np.errstate(over="ignore"):
+        alone = [float(surprises(row, token)) for row, token in zip(logits, tokens, strict=True)]
+        assert surprises(logits, tokens).tolist() == alone
+    assert not recwarn.list
