@@ -167,41 +167,42 @@ def _gru_backward(b: Backward) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def _lstm_forward(f: Forward) -> tuple[list[Tensor], list[Tensor]]:
-    """Saves the gates [T, B, 4 H], c and tanh c [T, B, H]."""
+    """Saves the gates [T, B, 4 H] and c [T, B, H]; tanh c is worked out again."""
     size = f.y.shape[2]
-    gates, cells, squashed = f.block(4), f.block(), f.block()
+    gates, cells = f.block(4), f.block()
     steps = zip(
         *(f.x, gates.unbind(0), _gates(gates, size, 0, 2)),
         *(_gates(gates, size, gate) for gate in range(4)),
-        *([f.start[1], *cells.unbind(0)], cells.unbind(0), squashed.unbind(0)),
+        *([f.start[1], *cells.unbind(0)], cells.unbind(0)),
         *([f.start[0], *f.y.unbind(0)], f.y.unbind(0)),
         strict=False,
     )
-    for x, every, i_f, i, f_gate, g, o, c, c_after, tanh_c, h, after in steps:
+    for x, every, i_f, i, f_gate, g, o, c, c_after, h, after in steps:
         torch.add(x, f.multiply(h), out=every)
         i_f.sigmoid_()
         _tanh_(g)
         o.sigmoid_()
         torch.mul(f_gate, c, out=c_after).addcmul_(i, g)
-        _tanh(c_after, tanh_c)
-        torch.mul(o, tanh_c, out=after)
-    return [cells[-1].clone()], [gates, cells, squashed]
+        _tanh(c_after, after)
+        after.mul_(o)
+    return [cells[-1].clone()], [gates, cells]
 
 
 def _lstm_backward(b: Backward) -> tuple[list[Tensor], list[Tensor]]:
     size = b.y.shape[2]
-    gates, cells, squashed = b.saved
+    gates, cells = b.saved
     dh, dc = b.ends[0], b.ends[1].clone()
-    both, one = b.dx[0].new_empty(len(dc), 2 * size), torch.empty_like(dc)
+    both, one, tanh_c = dc.new_empty(len(dc), 2 * size), torch.empty_like(dc), torch.empty_like(dc)
     d_i, d_f = both.chunk(2, 1)
     steps = zip(
         *(_gates(gates, size, 0, 2), *(_gates(gates, size, gate) for gate in range(4))),
-        *([b.start[1], *cells.unbind(0)], squashed.unbind(0), b.dx, b.dy.unbind(0)),
+        *([b.start[1], *cells.unbind(0)], cells.unbind(0), b.dx, b.dy.unbind(0)),
         strict=False,
     )
-    for t, (i_f, i, f, g, o, c, tanh_c, dz, dy) in reversed(list(enumerate(steps))):
+    for t, (i_f, i, f, g, o, c, c_after, dz, dy) in reversed(list(enumerate(steps))):
         dx_if, dx_g, dx_o = dz[:, : 2 * size], dz[:, 2 * size : 3 * size], dz[:, 3 * size :]
         dh = dh + dy
+        _tanh(c_after, tanh_c)
         _sigmoid_backward(torch.mul(dh, tanh_c, out=one), o, grad_input=dx_o)
         dc += _tanh_backward(dh.mul_(o), tanh_c, grad_input=one)
         torch.mul(dc, g, out=d_i)

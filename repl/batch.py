@@ -38,19 +38,22 @@ class Job:
 
 @dataclass(frozen=True)
 class Continuation:
-    """What was written for a job: ``text`` without the prompt, from ``tokens`` tokens with ``nats`` of surprise."""
+    """What was written for a job: ``text`` without the prompt, from ``tokens`` tokens with ``nats`` of surprise.
+
+    ``nats`` is None if nobody asked for it.
+    """
 
     job: Job
     seed: int
     text: str
     tokens: int
-    nats: float
+    nats: float | None
     finish: Finish
 
     @property
     def nats_per_token(self) -> float | None:
-        """The mean surprise by the model itself; None if nothing was written."""
-        return self.nats / self.tokens if self.tokens else None
+        """The mean surprise by the model itself; None if nothing was written, or if nobody asked for it."""
+        return None if self.nats is None or not self.tokens else self.nats / self.tokens
 
 
 @dataclass
@@ -67,7 +70,8 @@ class Row:
     ended: bool = False
 
     def extend(self, tokens: Sequence[int], nats: Sequence[float]) -> None:
-        """Many tokens, with their surprises; those behind a stop text are left out."""
+        """Many tokens, with their surprises; those behind a stop text are left out. Without a stop text to watch for,
+        surprises may be left out too."""
         if self.watch.idle:
             self.stream.history.extend(tokens)
             self.nats.extend(nats)
@@ -84,8 +88,8 @@ class Row:
         self.nats.append(nats)
         self.pieces.extend(self.watch.push(Piece(self.decoder.push(token), token)))
 
-    def finished(self, seed: int) -> Continuation:
-        """What there is to know of it, now that it has ended."""
+    def finished(self, seed: int, nats: bool = True) -> Continuation:
+        """What there is to know of it, now that it has ended; its ``nats`` if they are asked for."""
         finish: Finish = "stop" if self.watch.found or self.ended else "length"
         if self.watch.found:
             while self.pieces and not self.pieces[-1]:
@@ -93,7 +97,8 @@ class Row:
         else:
             self.pieces.extend(self.watch.flush())
         tokens = len(self.pieces)
-        return Continuation(self.job, seed, "".join(self.pieces), tokens, math.fsum(self.nats[:tokens]), finish)
+        total = math.fsum(self.nats[:tokens]) if nats else None
+        return Continuation(self.job, seed, "".join(self.pieces), tokens, total, finish)
 
 
 def continue_all(
@@ -104,8 +109,10 @@ def continue_all(
     length: int,
     stops: tuple[str, ...] = (),
     pattern: str | None = None,
+    nats: bool = True,
 ) -> list[Continuation]:
-    """The continuation of every job, in order. ``values`` are checked sampling values with a seed.
+    """The continuation of every job, in order. ``values`` are checked sampling values with a seed. Without ``nats``
+    nothing is said of surprise, which saves a thirtieth of the time.
 
     With a ``pattern`` each matches it as a whole, and ends where nothing can follow; CelloquyError if none can.
     """
@@ -120,13 +127,19 @@ def continue_all(
             Row(job, Stream(vocabulary=model.vocabulary), model.tokenizer.stream_decoder(), StopWatch(stops))
             for job in jobs[start : start + size]
         ]
-        _write(model, chain, rows, values, length, guide)
-        done.extend(row.finished(values["seed"]) for row in rows)
+        _write(model, chain, rows, values, length, guide, nats)
+        done.extend(row.finished(values["seed"], nats) for row in rows)
     return done
 
 
 def _write(
-    model: TextModel, chain: Chain, rows: list[Row], values: Mapping[str, Any], length: int, guide: Guide | None = None
+    model: TextModel,
+    chain: Chain,
+    rows: list[Row],
+    values: Mapping[str, Any],
+    length: int,
+    guide: Guide | None,
+    nats_asked: bool,
 ) -> None:
     """Draw the tokens of all rows; one that has met its stop text, or the end of its pattern, leaves the batch."""
     if length == 0:
@@ -138,7 +151,7 @@ def _write(
     states, pending = begin(model, rows, values["label"], values["label_strength"])
     keys = [stream_key(values["seed"], row.job.sample) for row in rows]
     if guide is None and not chain.samplers and all(row.watch.idle for row in rows):
-        _write_alike(model, chain, rows, states, pending, keys, length)
+        _write_alike(model, chain, rows, states, pending, keys, length, nats_asked)
         return
     for index in range(length):
         with OneThread():
@@ -166,7 +179,14 @@ def _write(
 
 
 def _write_alike(
-    model: TextModel, chain: Chain, rows: list[Row], states: State, pending: list[int], keys: list[int], length: int
+    model: TextModel,
+    chain: Chain,
+    rows: list[Row],
+    states: State,
+    pending: list[int],
+    keys: list[int],
+    length: int,
+    nats_asked: bool,
 ) -> None:
     """The same for rows of which none ends before the others and none is looked at on the way: a third faster."""
     tokens, numbers = torch.tensor(pending), np.array(keys, dtype=np.uint64)
@@ -179,9 +199,11 @@ def _write_alike(
         raw = model.rows(logits)
         chosen = chain.choose_rows(raw, (), uniforms[index % UNIFORMS])
         drawn.append(chosen)
-        nats.append(surprises(as_logits(raw), chosen))
+        if nats_asked:
+            nats.append(surprises(as_logits(raw), chosen))
         tokens = torch.from_numpy(chosen)
-    for row, column, surprise in zip(rows, np.stack(drawn, 1).tolist(), np.stack(nats, 1).tolist(), strict=True):
+    told = np.stack(nats, 1).tolist() if nats_asked else [[]] * len(rows)
+    for row, column, surprise in zip(rows, np.stack(drawn, 1).tolist(), told, strict=True):
         row.extend(column, surprise)
 
 

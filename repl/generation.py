@@ -36,6 +36,7 @@ class Generation:
     best_of: int | None = None
     progress: bool = False
     compile: bool = False
+    nats: bool = True
     _told: set[str] = field(default_factory=set)
 
     def print_stream(self, prompt: str) -> None:
@@ -60,6 +61,7 @@ class Generation:
 
     def print_texts(self, prompts: Iterable[str]) -> None:
         """Print many continuations, each ending its line, with an empty line between them."""
+        self.nats = self.best_of is not None
         for number, done in enumerate(self._continuations(prompts)):
             text = (done.job.prompt if self.echo else "") + done.text
             sys.stdout.write(("\n" if number else "") + shown(text).removesuffix("\n") + "\n")
@@ -106,9 +108,8 @@ class Generation:
             progress.close()
 
     def _write(self, jobs: Sequence[Job]) -> list[Continuation]:
-        return self.writer.continuations(
-            jobs, self.length, stop=self.stops, seed=self.writer.seed, regex=self.regex, compile=self.compile
-        )
+        given: dict[str, Any] = {"stop": self.stops, "regex": self.regex, "compile": self.compile, "nats": self.nats}
+        return self.writer.continuations(jobs, self.length, seed=self.writer.seed, **given)
 
     def _best(self, made: Iterable[Continuation], kept: list[Continuation]) -> Iterator[Continuation]:
         """The ``samples`` likeliest of each prompt's ``best_of``, once all of them are there; ``kept`` are the others.

@@ -284,9 +284,8 @@ class Writer:
         """The continuation of each prompt, all at once; each is what :meth:`generate` gives for it with this seed."""
         if isinstance(prompts, str):
             raise UsageError("generate_batch takes a list of prompts; for one there is generate")
-        jobs = [Job(prompt) for prompt in prompts]
-        found = self.continuations(jobs, length, stop=stop, regex=regex, compile=compile, **sampling)
-        return [done.text for done in found]
+        sampling |= {"stop": stop, "regex": regex, "compile": compile, "nats": False}
+        return [done.text for done in self.continuations([Job(prompt) for prompt in prompts], length, **sampling)]
 
     def continuations(
         self,
@@ -296,9 +295,10 @@ class Writer:
         stop: Sequence[str] = (),
         regex: str | None = None,
         compile: bool = False,
+        nats: bool = True,
         **sampling: Any,
     ) -> list[Continuation]:
-        """What :meth:`generate_batch` gives, with everything that there is to know about each.
+        """What :meth:`generate_batch` gives, with all there is to know about each; without ``nats`` not its surprise.
 
         With ``compile`` each is written by itself by compiled steps (``repl.compiled``), made once for a cell and its
         sizes; where that cannot be (no C++ compiler, a sampler at work), without, and a notice says why.
@@ -311,7 +311,7 @@ class Writer:
         block = self.compiled(values, regex) if compile else None
         if block is not None:
             return [BulkWriting(model, block, samplers, values, job, length, stops).whole() for job in jobs]
-        return continue_all(model, samplers, values, jobs, length, stops, regex)
+        return continue_all(model, samplers, values, jobs, length, stops, regex, nats)
 
     def stream_compiled(
         self, prompt: str, length: int = 200, *, stop: Sequence[str] = (), regex: str | None = None, **sampling: Any

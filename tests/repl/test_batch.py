@@ -94,3 +94,14 @@ def test_the_mean_surprise_is_that_of_the_stream(write: Make) -> None:
     (done,) = writer.continuations([Job("a")], 50, seed=2)
     pieces = list(writer.stream("a", 50, seed=2))
     assert done.nats_per_token == pytest.approx(sum(piece.surprise for piece in pieces) / 50)
+
+
+@pytest.mark.parametrize("stop", [(), ("e",)])
+def test_without_surprise_the_texts_are_the_same(write: Make, stop: tuple[str, ...]) -> None:
+    writer = write()
+    jobs = [Job("To be", sample) for sample in range(3)]
+    told = writer.continuations(jobs, 40, seed=3, stop=stop)
+    bare = writer.continuations(jobs, 40, seed=3, stop=stop, nats=False)
+    assert [done.text for done in bare] == [done.text for done in told]
+    assert all(done.nats is None and done.nats_per_token is None for done in bare)
+    assert all(done.nats_per_token > 0 for done in told if done.tokens)
