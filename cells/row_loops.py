@@ -20,7 +20,7 @@ from cells.layer import Layer
 from cells.lstm import LSTM
 from cells.packed import Product, fixed_product
 from cells.rnn import RNN
-from cells.row_steps import HALF, QUIETLY, RowStep, relu, row_step
+from cells.row_steps import HALF, QUIETLY, RowStep, relu, row_step, update_and_candidate
 from cells.state import LayerState
 
 KEPT = "kept"
@@ -68,17 +68,10 @@ def _gru(layer: Layer, product: Product) -> Loop:
     @QUIETLY
     def loop(inputs: Sequence[Tensor], state: LayerState, outputs: Tensor) -> LayerState:
         h = state["h"]
-        for each, out in zip(inputs, outputs.unbind(0), strict=True):
-            u, x, new = product(h).numpy(), each.numpy(), out.numpy()
-            rz = u[:, : 2 * size] + x[:, : 2 * size]
-            np.tanh(rz, rz)
-            rz *= HALF
-            rz += HALF
-            n = rz[:, :size] * u[:, 2 * size :]
-            n += x[:, 2 * size :]
-            np.tanh(n, n)
-            np.subtract(h.numpy(), n, new)
-            new *= rz[:, size:]
+        for x, out in zip(inputs, outputs.unbind(0), strict=True):
+            z, n = update_and_candidate(x.numpy(), product(h).numpy(), size)
+            new = np.subtract(h.numpy(), n, out.numpy())
+            new *= z
             new += n  # n + z (h - n)
             h = out
         return {"h": h.clone()}

@@ -96,19 +96,25 @@ def _gru(layer: Layer) -> RowStep:
 
     @QUIETLY
     def step(x: Array, u: Array, state: LayerState) -> LayerState:
-        rz = x[:, : 2 * size] + u[:, : 2 * size]
-        np.tanh(rz, rz)
-        rz *= HALF
-        rz += HALF
-        n = rz[:, :size] * u[:, 2 * size :]
-        n += x[:, 2 * size :]
-        np.tanh(n, n)
+        z, n = update_and_candidate(x, u, size)
         h = array(state["h"]) - n
-        h *= rz[:, size:]
+        h *= z
         h += n
         return {"h": torch.from_numpy(h)}  # n + z (h - n)
 
     return _folding(layer, step, {"r": 0.5, "z": 0.5, "n": 1.0}, bias)
+
+
+def update_and_candidate(x: Array, u: Array, size: int) -> tuple[Array, Array]:
+    """A GRU's z and n [B, H] from what its gates are given, in the order r, z, n."""
+    rz = x[:, : 2 * size] + u[:, : 2 * size]
+    np.tanh(rz, rz)
+    rz *= HALF
+    rz += HALF
+    n: Array = rz[:, :size] * u[:, 2 * size :]
+    n += x[:, 2 * size :]
+    np.tanh(n, n)
+    return rz[:, size:], n
 
 
 def _lstm(layer: Layer) -> RowStep:
