@@ -284,8 +284,8 @@ class Writer:
         """The continuation of each prompt, all at once; each is what :meth:`generate` gives for it with this seed."""
         if isinstance(prompts, str):
             raise UsageError("generate_batch takes a list of prompts; for one there is generate")
-        sampling |= {"stop": stop, "regex": regex, "compile": compile, "nats": False}
-        return [done.text for done in self.continuations([Job(prompt) for prompt in prompts], length, **sampling)]
+        given = {**self.settings.merged(sampling), "stop": stop, "regex": regex, "compile": compile, "nats": False}
+        return [done.text for done in self.continuations([Job(prompt) for prompt in prompts], length, **given)]
 
     def continuations(
         self,

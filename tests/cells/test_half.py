@@ -51,10 +51,13 @@ def test_one_large_weight_does_not_hide_what_others_would_lose(weight, large):
     assert half_scale(small) is None
 
 
-def test_what_is_nothing_beside_its_row_may_be_lost(weight):
-    for size, held in ((2.0**-50, True), (2.0**-30, False)):
-        weight[3, 3] = (1 + 2**-7) * size
-        assert (half_scale(weight) is not None) == held
+@pytest.mark.parametrize("size", [2.0**-50, 2.0**-35])
+def test_a_number_too_small_to_be_held_is_not_lost(weight, size):
+    """Nobody knows what it and the large ones are multiplied with."""
+    weight[3, 3] = (1 + 2**-7) * size
+    assert half_scale(weight) is None
+    weight[3, 3] = (1 + 2**-7) * 2.0**-26
+    assert half_scale(weight) is not None
 
 
 def test_other_kinds_of_numbers_are_left_alone(weight):

@@ -260,3 +260,14 @@ def test_a_model_reads_its_tokens_step_by_step_where_it_trains(monkeypatch):
     model(tokens)[0].sum().backward()
     assert len(asked) == 1
     assert asked[0] is not None
+    stepping = LanguageModel(LSTM(), ModelConfig(7, 64), kernels=None)
+    stepping(tokens)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_numbers_that_numpy_does_not_know_go_by_step(dtype):
+    model = LanguageModel(LSTM(), ModelConfig(7, 16)).to(dtype)
+    logits, _ = model(torch.randint(0, 7, (20, 3)))
+    logits.float().square().mean().backward()
+    assert all(value.grad is not None and value.grad.isfinite().all() for value in model.parameters())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cells.errors import UsageError
 from checkpoints.loading import load_checkpoint
 from repl.batch import UNIFORMS, Job
 from repl.generator import Writer
@@ -105,3 +106,6 @@ def test_without_surprise_the_texts_are_the_same(write: Make, stop: tuple[str, .
     assert [done.text for done in bare] == [done.text for done in told]
     assert all(done.nats is None and done.nats_per_token is None for done in bare)
     assert all(done.nats_per_token > 0 for done in told if done.tokens)
+    for ask in (writer.generate, lambda prompt, **given: writer.generate_batch([prompt], **given)):
+        with pytest.raises(UsageError, match="no option 'nats'"):
+            ask("To be", nats=True)

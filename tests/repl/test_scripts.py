@@ -57,6 +57,8 @@ def test_best_of_prints_the_likeliest_of_those_that_samples_draws(celloquy: Run)
     every = objects(celloquy(*arguments, "--samples", "7", input=b"To be\nA\n").out)
     best = objects(celloquy(*arguments, "--best-of", "7", input=b"To be\nA\n").out)
     assert best == [min(every[n : n + 7], key=lambda one: one["nats_per_token"]) for n in (0, 7)]
+    text = celloquy(*arguments[:-1], "--best-of", "7", input=b"To be\nA\n").out
+    assert text == "\n".join((one["prompt"] + one["text"]).removesuffix("\n") + "\n" for one in best)
     two = objects(celloquy(*arguments, "--best-of", "7", "--samples", "2", input=b"To be\nA\n").out)
     assert two == [one for n in (0, 7) for one in sorted(every[n : n + 7], key=lambda one: one["nats_per_token"])[:2]]
 
