@@ -18,6 +18,9 @@ from torch import Tensor
 LARGEST = 15
 """The largest weight is scaled to between 2^14 and 2^15: float16 ends at 65504."""
 
+MOST = 100
+"""Weights are doubled so many times at most: float32 ends at 2^128."""
+
 
 @functools.cache
 def halves_work() -> bool:
@@ -40,15 +43,22 @@ def halves_work() -> bool:
     return torch.equal(single[0], product[7]) and torch.allclose(product.double(), expected, atol=1e-4)
 
 
-def half_scale(weight: Tensor) -> float | None:
-    """The power of two by which ``weight`` [out, in] can be kept as float16, every number to its last bit; or None."""
-    largest = float(weight.abs().max()) if weight.numel() else 0.0
+def scaled_for_half(weight: Tensor) -> tuple[Tensor, float] | None:
+    """``weight`` [out, in] times a power of two, of which float16 holds every number to its last bit; and that power.
+
+    None if there is none. It is 1 or more, so that no number is lost by the scaling itself.
+    """
+    if not weight.numel():
+        return None
+    low, high = torch.aminmax(weight)
+    largest = max(-float(low), float(high))
     if not 0 < largest < math.inf:
         return None
-    scale = 2.0 ** (LARGEST - math.frexp(largest)[1])
-    if scale * 2.0**-100 > 1.0 or scale < 2.0**-100:
-        return None  # float32 itself ends there
-    return scale if torch.equal((weight * scale).half().float() / scale, weight) else None
+    exponent = LARGEST - math.frexp(largest)[1]
+    if not 0 <= exponent <= MOST:
+        return None
+    scaled = weight * 2.0**exponent
+    return (scaled, 2.0**exponent) if torch.equal(scaled.half().float(), scaled) else None
 
 
 def half_product(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor], Tensor] | None:
@@ -57,11 +67,12 @@ def half_product(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor
     weight = weight.detach()
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not halves_work():
         return None
-    scale = half_scale(weight)
-    if scale is None:
+    found = scaled_for_half(weight)
+    if found is None:
         return None
+    scaled, scale = found
     linear = torch.fbgemm_linear_fp16_weight_fp32_activation
-    packed = torch.fbgemm_pack_gemm_matrix_fp16((weight * scale).contiguous())
+    packed = torch.fbgemm_pack_gemm_matrix_fp16(scaled.contiguous())
     added = weight.new_zeros(len(weight)) if bias is None else bias.detach().contiguous()
     back = 1.0 / scale
     return lambda rows: linear(rows * back, packed, added)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import sys
@@ -36,7 +37,6 @@ class Generation:
     best_of: int | None = None
     progress: bool = False
     compile: bool = False
-    nats: bool = True
     _told: set[str] = field(default_factory=set)
 
     def print_stream(self, prompt: str) -> None:
@@ -61,8 +61,7 @@ class Generation:
 
     def print_texts(self, prompts: Iterable[str]) -> None:
         """Print many continuations, each ending its line, with an empty line between them."""
-        self.nats = self.best_of is not None
-        for number, done in enumerate(self._continuations(prompts)):
+        for number, done in enumerate(self._continuations(prompts, nats=self.best_of is not None)):
             text = (done.job.prompt if self.echo else "") + done.text
             sys.stdout.write(("\n" if number else "") + shown(text).removesuffix("\n") + "\n")
 
@@ -88,27 +87,28 @@ class Generation:
             **({} if label is None or strength == 1 else {"label_strength": strength}),
         }
 
-    def _continuations(self, prompts: Iterable[str]) -> Iterator[Continuation]:
+    def _continuations(self, prompts: Iterable[str], nats: bool = True) -> Iterator[Continuation]:
         """All continuations in order, a batch at a time: memory is that of one batch, however many there are."""
         total = len(prompts) if isinstance(prompts, Sized) else None
         progress = WorkProgress("prompts", total, self.progress)
         drawn = self.best_of or self.samples
         jobs = (Job(prompt, sample) for prompt in prompts for sample in range(drawn))
         kept: list[Continuation] = []
+        write = functools.partial(self._write, nats=nats)
         processes = 1 if self.compile else cores(self.writer)  # each process would compile for itself
         a_token = sum(tensor.numel() for tensor in self.writer.loaded.model.state_dict().values())
         try:
             while batch := list(itertools.islice(jobs, ROWS * processes)):
                 self._tell_unknown([job.prompt for job in batch])
-                made = write_shared(self._write, batch, len(batch) * self.length * a_token, processes)
+                made = write_shared(write, batch, len(batch) * self.length * a_token, processes)
                 progress.add(sum(job.sample == drawn - 1 for job in batch), sum(done.tokens for done in made))
                 yield from made if self.best_of is None else self._best(made, kept)
                 sys.stdout.flush()
         finally:
             progress.close()
 
-    def _write(self, jobs: Sequence[Job]) -> list[Continuation]:
-        given: dict[str, Any] = {"stop": self.stops, "regex": self.regex, "compile": self.compile, "nats": self.nats}
+    def _write(self, jobs: Sequence[Job], nats: bool) -> list[Continuation]:
+        given: dict[str, Any] = {"stop": self.stops, "regex": self.regex, "compile": self.compile, "nats": nats}
         return self.writer.continuations(jobs, self.length, seed=self.writer.seed, **given)
 
     def _best(self, made: Iterable[Continuation], kept: list[Continuation]) -> Iterator[Continuation]:
