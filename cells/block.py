@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from cells.bundle import GateBundle, named
 from cells.cell import output_name
-from cells.layer import Layer, call_step
+from cells.layer import Layer
 from cells.model import Block, LanguageModel
 from cells.state import LayerState, State
+from cells.stepping import call_step
 
 CAPACITY = 256
 """Steps of one call, at most."""

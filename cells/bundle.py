@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cells.errors import CelloquyError
@@ -21,9 +22,19 @@ class GateBundle:
         self._packed = packed  # [..., len(names), H]
         self._names = names
 
+    @classmethod
+    def of(cls, gates: Sequence[Tensor], names: tuple[str, ...]) -> GateBundle:
+        """A bundle of gates that are apart already, each [..., H]."""
+        bundle = cls(gates[0], names)
+        del bundle._packed  # made where it is asked for
+        bundle.__dict__.update(zip(names, gates, strict=True))
+        return bundle
+
     def __getattr__(self, name: str) -> Tensor:
         # One unbind for all gates: its backward is one stack, where a select for each gate would fill and add a
         # whole bundle of zeros for each (40 % of an LSTM's training time). Afterwards they are plain attributes.
+        if name == "_packed":
+            return torch.stack([self.__dict__[gate] for gate in self._names], -2)
         if name not in self._names:
             raise AttributeError(f"no gate {name!r} here; there are {', '.join(self._names)}")
         gates = self.__dict__

@@ -16,11 +16,12 @@ from cells.cell import output_name
 from cells.errors import CelloquyError
 from cells.half import half_product
 from cells.labels import LABEL
-from cells.layer import Layer, call_step
+from cells.layer import Layer
 from cells.model import Block, LanguageModel
 from cells.packed import Product, fixed_product
 from cells.row_steps import Array, RowStep, array, row_step
 from cells.state import LayerState, State
+from cells.stepping import call_step
 
 ROWS = 64
 """Products are packed for this many rows whatever the batch, so that a row's numbers do not depend on its company.

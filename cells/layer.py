@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +12,10 @@ from cells.bundle import GateBundle, named
 from cells.cell import Cell, check_declaration, gate_names, output_name
 from cells.errors import CelloquyError
 from cells.product import recurrent_product
-from cells.scan import block_length, scan_affine
+from cells.scan import scan, scan_tokens
 from cells.state import LayerState
-from cells.whole_loops import whole_loop
+from cells.stepping import call_step
+from cells.whole_loops import whole_loop, whole_loop_of_tokens
 
 Kernel = Callable[["Layer", Tensor, LayerState], tuple[Tensor, LayerState]]
 """A fused replacement of the loop: (layer, x [T, B, I], state) -> (y [T, B, H], state)."""
@@ -115,26 +115,17 @@ class Layer(nn.Module):
             state = self.initial_state(batch)
         packed = projected.view(length, batch, len(self.gates), self.hidden_size)
         if self.cell.affine and mask is None and length > 1:
-            return self._scan(packed, state)
+            return scan(self, projected, state)
         if self.whole and mask is None and (done := whole_loop(self, projected, state)) is not None:
             return done
         return self._loop(packed, state, mask)
 
-    def _scan(self, packed: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        """An affine cell block after block, each block's steps at once; see ``cells.scan``."""
-        p = named(dict(self.p))
-        R = named({})
-
-        def step(x: GateBundle, s: LayerState) -> LayerState:
-            return call_step(self.cell, x, s, R, p)
-
-        out = output_name(self.cell)
-        outputs = []
-        for block in torch.split(packed, block_length(packed)):
-            states = scan_affine(self.cell, step, GateBundle(block, self.gates), state, block.select(-2, 0))
-            outputs.append(states[out])
-            state = {name: values[-1] for name, values in states.items()}
-        return torch.cat(outputs), state
+    def run_tokens(self, table: Tensor, tokens: Tensor, state: LayerState) -> tuple[Tensor, LayerState] | None:
+        """:meth:`run` over ``tokens`` [T, B] where ``table`` [V, G H] has the projected input of each, which is then
+        never there for all of them; None where :meth:`run` must do it."""
+        if self.cell.affine and len(tokens) > 1:
+            return scan_tokens(self, table, tokens, state)
+        return whole_loop_of_tokens(self, table, tokens, state) if self.whole else None
 
     def _loop(self, packed: Tensor, state: LayerState, mask: Tensor | None) -> tuple[Tensor, LayerState]:
         """Step after step; what is constant over the sequence is made before it."""
@@ -156,27 +147,3 @@ class Layer(nn.Module):
             state = new
             outputs.append(state[out])
         return torch.stack(outputs), state
-
-
-def call_step(cell: Cell, x: GateBundle, state: LayerState, R: Any, p: Any) -> LayerState:
-    """``cell.step`` with its faults told in one line: an exception, a missing state or a wrong shape."""
-    try:
-        new = cell.step(x, named(state), R, p)
-    except CelloquyError:
-        raise
-    except Exception as error:
-        raise CelloquyError(f"cell {cell.label}: step raised {type(error).__name__}: {first_line(error)}") from error
-    if not isinstance(new, dict) or new.keys() != state.keys():
-        found = ", ".join(map(str, new)) if isinstance(new, dict) else type(new).__name__
-        raise CelloquyError(f"cell {cell.label}: step must return the states {', '.join(state)}; it returned {found}")
-    shape = next(iter(state.values())).shape
-    for name, value in new.items():
-        if not isinstance(value, Tensor) or value.shape != shape:
-            got = str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
-            raise CelloquyError(f"cell {cell.label}: state {name} must come back with shape {tuple(shape)}, not {got}")
-    return new
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).splitlines() or [""])[0]

@@ -17,7 +17,6 @@ from cells.kernels import builtin_kernel
 from cells.labels import LabelVectors
 from cells.layer import Kernel, KernelFinder, Layer
 from cells.state import LayerState, State
-from cells.whole_loops import whole_loop_of_tokens
 
 if TYPE_CHECKING:
     from cells.decoder import Decoder
@@ -253,7 +252,7 @@ class LanguageModel(RecurrentModel):
         assert tokens is not None
         size = self.config.embedding
         table = layer.project(block.before(self.embedding.weight), layer.W[:, :size])  # [V, G H]: one row a token
-        if layer.whole and label is None and (done := whole_loop_of_tokens(layer, table, tokens, state)) is not None:
+        if label is None and (done := layer.run_tokens(table, tokens, state)) is not None:
             return done
         if self.cell.affine or len(layer.gates) == 1:  # nothing to be saved, or scanned in blocks of its own
             return layer.run(_entering(table, tokens, layer, label), state)

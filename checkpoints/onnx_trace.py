@@ -18,9 +18,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cells.bundle import GateBundle, named
 from cells.cell import output_name
 from cells.errors import CelloquyError
-from cells.layer import Layer, call_step
+from cells.layer import Layer
 from cells.model import Block, LanguageModel
 from cells.state import LayerState, State
+from cells.stepping import call_step
 
 
 @dataclass(frozen=True)

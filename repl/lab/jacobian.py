@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cells.bundle import GateBundle, named
-from cells.layer import Layer, call_step
+from cells.layer import Layer
 from cells.state import LayerState
+from cells.stepping import call_step
 from repl.lab.replay import LayerReplay
 
 EXACT = 256

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from cells.bundle import GateBundle, named
 from cells.cell import output_name
-from cells.layer import Layer, call_step
+from cells.layer import Layer
 from cells.model import Block, LanguageModel
 from cells.product import recurrent_product
 from cells.state import LayerState, State
+from cells.stepping import call_step
 
 
 @dataclass(frozen=True)

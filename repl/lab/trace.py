@@ -17,8 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from cells.bundle import named
 from cells.errors import CelloquyError
-from cells.layer import Layer, call_step
+from cells.layer import Layer
 from cells.state import LayerState
+from cells.stepping import call_step
 
 SQUASHING = frozenset(
     (

@@ -163,12 +163,12 @@ def test_a_faulty_step_is_told_in_one_line(fault, says):
 
 
 @pytest.mark.parametrize("name", ["affine_one", "affine_two"])
-def test_an_affine_cell_is_scanned_in_blocks_that_join(name, cells, monkeypatch):
+def test_an_affine_cell_is_scanned_in_pieces_that_join(name, cells, monkeypatch):
     torch.manual_seed(0)
     layer = Layer(cells[name], 3, 4).double()
     x = torch.randn(11, 2, 3, dtype=torch.float64)
     whole, last = layer(x)
-    monkeypatch.setattr("cells.layer.block_length", lambda packed: 4)
+    monkeypatch.setattr("cells.scan.piece_length", lambda elements, device: 4)
     blocks, end = layer(x)
     torch.testing.assert_close(blocks, whole, rtol=1e-12, atol=1e-12)
     assert_same(end, last)

@@ -7,10 +7,11 @@ import torch
 
 from cells.bundle import GateBundle, named
 from cells.gru import GRU
-from cells.layer import Layer, call_step
+from cells.layer import Layer
 from cells.lstm import LSTM
 from cells.rnn import RNN
 from cells.row_steps import STEPS, row_step
+from cells.stepping import call_step
 
 ROWS, SIZE = 5, 64
 CELLS = [RNN(), RNN(activation="relu"), GRU(), LSTM()]

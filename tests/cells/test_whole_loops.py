@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from cells import layer as layers
-from cells import model as models
 from cells import whole_loops
 from cells.errors import CelloquyError
 from cells.gru import GRU
@@ -256,7 +255,7 @@ def test_a_model_reads_its_tokens_step_by_step_where_it_trains(monkeypatch):
     tokens = torch.randint(0, 7, (40, 4))
     asked = []
     whole = whole_loops.whole_loop_of_tokens
-    monkeypatch.setattr(models, "whole_loop_of_tokens", lambda *given: asked.append(whole(*given)) or asked[-1])
+    monkeypatch.setattr(layers, "whole_loop_of_tokens", lambda *given: asked.append(whole(*given)) or asked[-1])
     model(tokens)[0].sum().backward()
     assert len(asked) == 1
     assert asked[0] is not None

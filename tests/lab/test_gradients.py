@@ -230,7 +230,7 @@ def test_a_vector_jacobian_product_is_that_of_autograd(registry):
 
     def step(h):
         from cells.bundle import GateBundle, named
-        from cells.layer import call_step
+        from cells.stepping import call_step
         from repl.lab.jacobian import plain_products
 
         x = GateBundle(run.gates[2, 0][None].detach(), run.layer.gates)

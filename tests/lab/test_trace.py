@@ -10,7 +10,8 @@ import torch
 
 from cells.bundle import GateBundle, named
 from cells.cell import Cell
-from cells.layer import Layer, call_step
+from cells.layer import Layer
+from cells.stepping import call_step
 from plugins.registry import load_plugins
 from repl.lab.formula import equations, number, value_at
 from repl.lab.jacobian import plain_products
