@@ -9,7 +9,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 from rich.console import Console
@@ -295,6 +295,8 @@ def test_bands_hold_every_column_once_and_fit(widths, room):
 
 
 @given(st.text(max_size=6))
+@example("\xa0")
+@example("\u3000\u2003\u2028")
 def test_every_piece_has_a_visible_mark_of_a_known_width(piece):
     label = mark(piece)
     assert label.strip()

@@ -18,8 +18,11 @@ def mark(piece: str) -> str:
 
 
 def _one(character: str) -> str:
-    if unicodedata.category(character) in ("Mn", "Me", "Mc"):  # drawn onto the letter before, which is not here
+    category = unicodedata.category(character)
+    if category in ("Mn", "Me", "Mc"):  # drawn onto the letter before, which is not here
         return "◌" + character
+    if category == "Zs":  # a no-break space, an ideographic one
+        return NAMED[" "]
     shown = visible(character)
     return shown if len(shown) == 1 else "▯"
 
