@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cells.errors import CelloquyError, UsageError
+from checkpoints.averaging import AllReduce, SharedMean, averaging
 from checkpoints.divergence import Diverged
 from checkpoints.launch import asked_for, here
 
@@ -48,7 +49,7 @@ class Ranks:
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank = rank
         self.count = count
-        self._flat: Tensor | None = None
+        self._averaging: AllReduce | SharedMean | None = None
         self._long: Any = None
         if count > 1:
             import torch.distributed as dist
@@ -71,28 +72,17 @@ class Ranks:
 
     @torch.no_grad()
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace every tensor by its mean over the processes, in one exchange in float32.
+        """Replace every tensor, all of one device, by its mean over the processes, in one exchange in float32.
 
         All processes get the same bits. Raises LostProcess if another one is gone.
         """
         if self.count == 1 or not tensors:
             return
-        import torch.distributed as dist
-
-        device = tensors[0].device
-        place = device if device.type in ("cpu", "cuda") else torch.device("cpu")
         size = sum(tensor.numel() for tensor in tensors)
-        if self._flat is None or self._flat.numel() != size or self._flat.device != place:
-            self._flat = torch.empty(size, dtype=torch.float32, device=place)
-        pieces = [
-            piece.view_as(tensor)
-            for piece, tensor in zip(torch.split(self._flat, [t.numel() for t in tensors]), tensors, strict=True)
-        ]
-        torch._foreach_copy_(pieces, list(tensors))
         with told_if_lost():
-            dist.all_reduce(self._flat)
-        self._flat /= self.count
-        torch._foreach_copy_(list(tensors), pieces)
+            if self._averaging is None or self._averaging.flat.numel() != size:
+                self._averaging = averaging(self, size, tensors[0].device)
+            self._averaging.mean(tensors)
 
     def total(self, numbers: Sequence[float]) -> list[float]:
         """The sums of these numbers over the processes, in float64; one that only one knows is 0 elsewhere."""
