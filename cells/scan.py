@@ -32,6 +32,11 @@ def _pieces(length: int, steps: int) -> list[slice]:
     return [slice(start, min(start + steps, length)) for start in range(0, length, steps)]
 
 
+def _version(tensor: Tensor) -> int:
+    """How often something was written into ``tensor``; 0 where nobody counts."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
 class _Coefficients:
     """An affine cell with one state: what a step of it does to that state."""
 
@@ -139,9 +144,11 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         size = start.shape[1]
         h = x.new_empty(len(x), *start.shape)
-        last = start
+        last, version = start, _version(x)
         for part in _pieces(len(x), steps):
             last = _run(*find(torch.split(x[part], size, -1), vectors), last, h[part])
+        if _version(x) != version:  # there is no autograd here that would notice
+            raise CelloquyError(f"cell {find.cell.label}: step must leave its gates as they are")
         ctx.save_for_backward(x, start, h, *vectors)
         ctx.find, ctx.steps = find, steps
         return h, last.clone()

@@ -269,3 +269,28 @@ def test_a_faulty_affine_step_is_told_in_one_line(fault, says, monkeypatch):
     layer = Layer(Faulty(), 3, 4)
     with pytest.raises(CelloquyError, match=says):
         layer.run_tokens(torch.zeros(3, 4), torch.zeros(5, 3, dtype=torch.int64), layer.initial_state(3))
+
+
+class InPlace(Cell):
+    input = "zh"
+    affine = True
+
+    def step(self, x, s, R, p):
+        return {"h": s.h * x.z.sigmoid_() + x.h}
+
+
+def test_a_step_that_changes_its_gates_is_refused_and_not_learned_from():
+    layer = Layer(InPlace(), 3, 4)
+    with pytest.raises(CelloquyError, match="step must leave its gates as they are"):
+        layer(torch.randn(5, 2, 3))
+    with pytest.raises(CelloquyError, match="step raised RuntimeError"):
+        layer.run_tokens(layer.project(torch.randn(3, 3)), torch.zeros(5, 2, dtype=torch.int64), layer.initial_state(2))
+
+
+def test_scans_run_in_inference_mode():
+    layer = Layer(Gated(), 3, 4)
+    with torch.inference_mode():
+        x = torch.randn(5, 2, 3)
+        y, _ = layer(x)
+        expected, _ = layer(x, mask=torch.ones(5, 2, dtype=torch.bool))
+    torch.testing.assert_close(y, expected)
