@@ -2,7 +2,7 @@
 
 ``step`` is called once for many steps of time, with a stand-in for the state that keeps count: beside what the author
 wrote for the gates nothing is computed but a and b. Where a step does something with its state that the stand-in does
-not follow, both are found by forward differentiation of ``step`` at a state of zero: the same numbers, in more time.
+not follow, both are found by forward differentiation of ``step`` at a state of zero, in more time.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ class NotFollowed(Exception):
 
 
 class StandIn:
-    """``a`` s + ``b`` for a state s that is not known; what a step may do with it is in :data:`_RULES`."""
+    """``a`` s + ``b`` for a state s of this ``dtype`` that is not known; what a step may do with it is in
+    :data:`_RULES`."""
 
-    def __init__(self, a: Number = 1.0, b: Number = 0.0) -> None:
+    def __init__(self, dtype: torch.dtype, a: Number = 1.0, b: Number = 0.0) -> None:
+        self.dtype = dtype
         self.a = a
         self.b = b
 
@@ -36,6 +38,12 @@ class StandIn:
         if rule is None or kwargs:
             raise NotFollowed
         return rule(*args)
+
+    def __eq__(self, other: object) -> bool:
+        raise NotFollowed
+
+    def __bool__(self) -> bool:
+        raise NotFollowed
 
     def __neg__(self) -> StandIn:
         return _product(self, -1.0)
@@ -60,15 +68,20 @@ class StandIn:
         return _quotient(self, other)
 
 
-def coefficients(value: Any) -> tuple[Number, Number]:
-    """a and b of what a step made of its state, or of anything else that is constant in it."""
+def _parts(one: Any, other: Any) -> tuple[torch.dtype, Number, Number, Number, Number]:
+    """The dtype of the state in one of two operands, and a and b of both; of what is constant in it, a is 0.0."""
+    dtype = (one if isinstance(one, StandIn) else other).dtype
+    return dtype, *_coefficients(one, dtype), *_coefficients(other, dtype)
+
+
+def _coefficients(value: Any, dtype: torch.dtype) -> tuple[Number, Number]:
     if isinstance(value, StandIn):
         return value.a, value.b
-    if isinstance(value, Tensor):
-        return 0.0, value
     if isinstance(value, int | float):
         return 0.0, float(value)
-    raise NotFollowed
+    if not isinstance(value, Tensor) or value.dtype != dtype:  # two masks, say, would be added up as masks
+        raise NotFollowed
+    return 0.0, value
 
 
 def _is(value: Number, number: float) -> bool:
@@ -81,12 +94,6 @@ def _plus(one: Number, other: Number) -> Number:
     return one if _is(other, 0.0) else one + other
 
 
-def _minus(one: Number, other: Number) -> Number:
-    if _is(other, 0.0):
-        return one
-    return -other if _is(one, 0.0) else one - other
-
-
 def _times(one: Number, other: Number) -> Number:
     if _is(one, 0.0) or _is(other, 0.0):
         return 0.0
@@ -96,42 +103,51 @@ def _times(one: Number, other: Number) -> Number:
 
 
 def _sum(one: Any, other: Any) -> StandIn:
-    (a, b), (c, d) = coefficients(one), coefficients(other)
-    return StandIn(_plus(a, c), _plus(b, d))
+    dtype, a, b, c, d = _parts(one, other)
+    return StandIn(dtype, _plus(a, c), _plus(b, d))
 
 
 def _difference(one: Any, other: Any) -> StandIn:
-    (a, b), (c, d) = coefficients(one), coefficients(other)
-    return StandIn(_minus(a, c), _minus(b, d))
+    dtype, a, b, c, d = _parts(one, other)
+    return StandIn(dtype, _plus(a, -c), _plus(b, -d))
 
 
 def _product(one: Any, other: Any) -> StandIn:
-    (a, b), (c, d) = coefficients(one), coefficients(other)
+    dtype, a, b, c, d = _parts(one, other)
     if not _is(a, 0.0) and not _is(c, 0.0):
         raise NotFollowed
-    return StandIn(_plus(_times(a, d), _times(b, c)), _times(b, d))
+    return StandIn(dtype, _plus(_times(a, d), _times(b, c)), _times(b, d))
 
 
 def _quotient(one: Any, other: Any) -> StandIn:
-    (a, b), (c, d) = coefficients(one), coefficients(other)
+    dtype, a, b, c, d = _parts(one, other)
     if not _is(c, 0.0):
         raise NotFollowed
-    return StandIn(a if _is(a, 0.0) else a / d, b if _is(b, 0.0) else b / d)
+    return StandIn(dtype, a / d, b if _is(b, 0.0) else b / d)
 
 
 def _lerp(start: Any, end: Any, weight: Any) -> StandIn:
-    return _sum(_product(start, 1 - weight), _product(end, weight))
+    apart = _difference(end, start) if _has_state(end, start) else end - start
+    return _addcmul(start, weight, apart)
+
+
+def _addcmul(value: Any, one: Any, other: Any) -> StandIn:
+    return _sum(value, _product(one, other) if _has_state(one, other) else one * other)
+
+
+def _has_state(*values: Any) -> bool:
+    return any(isinstance(value, StandIn) for value in values)
 
 
 _RULES: dict[str, Callable[..., StandIn]] = {
-    **dict.fromkeys(("add", "__add__", "__radd__"), _sum),
+    **dict.fromkeys(("add", "__add__"), _sum),
     **dict.fromkeys(("sub", "subtract", "__sub__"), _difference),
-    **dict.fromkeys(("rsub", "__rsub__"), lambda one, other: _difference(other, one)),
-    **dict.fromkeys(("mul", "multiply", "__mul__", "__rmul__"), _product),
+    "rsub": lambda one, other: _difference(other, one),
+    **dict.fromkeys(("mul", "multiply", "__mul__"), _product),
     **dict.fromkeys(("div", "divide", "true_divide", "__truediv__"), _quotient),
-    **dict.fromkeys(("neg", "negative", "__neg__"), lambda one: _product(one, -1.0)),
+    **dict.fromkeys(("neg", "negative"), lambda one: _product(one, -1.0)),
     "lerp": _lerp,
-    "addcmul": lambda value, one, other: _sum(value, _product(one, other)),
+    "addcmul": _addcmul,
 }
 """What a function of torch, by its name, makes of states; with an option beside (alpha, out) none is followed."""
 

@@ -114,8 +114,8 @@ class Layer(nn.Module):
         if state is None:
             state = self.initial_state(batch)
         packed = projected.view(length, batch, len(self.gates), self.hidden_size)
-        if self.cell.affine and mask is None and length > 1:
-            return scan(self, projected, state)
+        if self.cell.affine and mask is None and length > 1 and (done := scan(self, projected, state)) is not None:
+            return done
         if self.whole and mask is None and (done := whole_loop(self, projected, state)) is not None:
             return done
         return self._loop(packed, state, mask)

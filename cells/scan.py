@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cells.affine import NotFollowed, StandIn, by_differentiation, coefficients
+from cells.affine import NotFollowed, StandIn, by_differentiation
 from cells.bundle import GateBundle, named
 from cells.cell import Cell, output_name
 from cells.errors import CelloquyError
@@ -25,7 +25,11 @@ from cells.stepping import call_step, guarded_step
 
 def piece_length(elements: int, device: torch.device) -> int:
     """Steps to scan at once, each of so many ``elements`` [B, H]: on a CPU as many as stay in the cache."""
-    return max(1, (1 << 18 if device.type == "cpu" else 1 << 27) // elements)
+    return max(1, (1 << 18 if device.type == "cpu" else 1 << 27) // max(1, elements))
+
+
+FAR_OFF = 0.05
+"""What a step may differ from a s + b, relatively, before it is said not to be affine: more than any rounding."""
 
 
 def _pieces(length: int, steps: int) -> list[slice]:
@@ -46,6 +50,7 @@ class _Coefficients:
         self.vectors = vectors
         (self.state,) = cell.state
         self.followed = True  # until a step does something that the stand-in does not follow
+        self.compared = False  # what differentiation found, with what a step gives
 
     def __call__(self, gates: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """a and b [..., H] of the gates, each [..., H], and the per-unit vectors' ``values``."""
@@ -53,18 +58,34 @@ class _Coefficients:
         like = gates[0]
         if self.followed:
             try:
-                new = guarded_step(self.cell, GateBundle.of(gates, self.gates), {self.state: StandIn()}, named({}), p)
-                a, b = (torch.as_tensor(value, dtype=like.dtype) for value in coefficients(new[self.state]))
-                return a.expand_as(like), b.expand_as(like)
+                return self._followed(gates, p)
             except (CelloquyError, NotFollowed, RuntimeError):  # if the step is faulty, differentiation tells of it
                 self.followed = False
 
         def states(old: Tensor) -> tuple[Tensor, ...]:
             new = call_step(self.cell, GateBundle.of(gates, self.gates), {self.state: old}, named({}), p)
-            return (new[self.state].expand_as(like),)
+            return (new[self.state],)
 
         ((a,),), (b,) = by_differentiation(states, 1, like)
+        if not self.compared and like.device.type != "meta":
+            self.compared = True
+            with torch.no_grad():
+                (found,) = states(torch.ones_like(like))
+                if ((found - a - b).abs() > FAR_OFF * (1 + a.abs() + b.abs())).any():
+                    raise CelloquyError(f"cell {self.cell.label}: affine = True, but step is not affine in its state")
         return a, b
+
+    def _followed(self, gates: Sequence[Tensor], p: Any) -> tuple[Tensor, Tensor]:
+        """The same by the stand-in; NotFollowed, or another error, where it cannot say."""
+        like = gates[0]
+        stand_in = {self.state: StandIn(like.dtype)}
+        new = guarded_step(self.cell, GateBundle.of(gates, self.gates), stand_in, named({}), p)[self.state]
+        if isinstance(new, Tensor) and new.shape == like.shape and new.dtype == like.dtype:
+            return torch.zeros_like(like), new
+        if not isinstance(new, StandIn):
+            raise NotFollowed
+        a, b = (torch.as_tensor(value, dtype=like.dtype, device=like.device) for value in (new.a, new.b))
+        return a.expand_as(like), b.expand_as(like)
 
 
 def _run(a: Tensor, b: Tensor, start: Tensor, h: Tensor) -> Tensor:
@@ -144,11 +165,11 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         size = start.shape[1]
         h = x.new_empty(len(x), *start.shape)
-        last, version = start, _version(x)
+        last, versions = start, [_version(value) for value in (x, *vectors)]
         for part in _pieces(len(x), steps):
             last = _run(*find(torch.split(x[part], size, -1), vectors), last, h[part])
-        if _version(x) != version:  # there is no autograd here that would notice
-            raise CelloquyError(f"cell {find.cell.label}: step must leave its gates as they are")
+        if [_version(value) for value in (x, *vectors)] != versions:  # there is no autograd here that would notice
+            raise CelloquyError(f"cell {find.cell.label}: step must leave its gates and vectors as they are")
         ctx.save_for_backward(x, start, h, *vectors)
         ctx.find, ctx.steps = find, steps
         return h, last.clone()
@@ -183,30 +204,37 @@ class _Scan(torch.autograd.Function):
         return None, dx, later, None, *d_vectors
 
 
-def scan(layer: Any, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-    """Outputs [T, B, H] and the state after of a layer whose cell is affine, from the projected input [T, B, G H]."""
+def scan(layer: Any, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState] | None:
+    """Outputs [T, B, H] and the state after of a layer whose cell is affine, from the projected input [T, B, G H].
+    None for a state that does not fit: the loop says what is wrong with it."""
+    if not _fits(layer, x, state, x.shape[1]):
+        return None
     if len(state) > 1:
         return _scan_several(layer, x, state)
     ((name, start),) = state.items()
-    start = start.expand(x.shape[1], -1)
     find = _Coefficients(layer.cell, layer.gates, tuple(layer.p))
-    steps = piece_length(2 * start.numel(), start.device)  # there are intermediate values too
+    steps = min(len(x), piece_length(2 * start.numel(), start.device))  # there are intermediate values too
     h, last = _Scan.apply(find, x, start, steps, *layer.p.values())  # type: ignore[no-untyped-call]
     return h, {name: last}
 
 
 def scan_tokens(layer: Any, table: Tensor, tokens: Tensor, state: LayerState) -> tuple[Tensor, LayerState] | None:
-    """The same from ``tokens`` [T, B] and a table [V, G H] with the projected input of each. None for a cell of several
-    states, and for a table so large that finding what each token does is more than doing it for each step."""
-    if len(state) > 1 or len(table) > tokens.numel():
+    """The same from ``tokens`` [T, B] and a table [V, G H] with the projected input of each; None also for a cell of
+    several states."""
+    if len(state) > 1 or not _fits(layer, table, state, tokens.shape[1]):
         return None
     ((name, start),) = state.items()
-    start = start.expand(tokens.shape[1], -1)
     find = _Coefficients(layer.cell, layer.gates, tuple(layer.p))
     a_and_b = torch.cat(find(torch.split(table, start.shape[1], -1), list(layer.p.values())), -1)
-    steps = max(piece_length(start.numel(), start.device), len(table) // len(start))
+    steps = min(len(tokens), max(piece_length(start.numel(), start.device), len(table) // len(start)))
     h, last = _TokenScan.apply(a_and_b, tokens, start, steps)  # type: ignore[no-untyped-call]
     return h, {name: last}
+
+
+def _fits(layer: Any, x: Tensor, state: LayerState, batch: int) -> bool:
+    size = (batch, layer.hidden_size)
+    named_so = state.keys() == layer.cell.state.keys()
+    return batch > 0 and named_so and all(value.shape == size and value.dtype == x.dtype for value in state.values())
 
 
 def _scan_several(layer: Any, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
@@ -219,7 +247,7 @@ def _scan_several(layer: Any, x: Tensor, state: LayerState) -> tuple[Tensor, Lay
         def states(*old: Tensor, gates: Sequence[Tensor] = gates) -> tuple[Tensor, ...]:
             bundle = GateBundle.of(gates, layer.gates)
             new = call_step(layer.cell, bundle, dict(zip(names, old, strict=True)), named({}), p)
-            return tuple(new[name].expand_as(gates[0]) for name in names)
+            return tuple(new[name] for name in names)
 
         columns, offsets = by_differentiation(states, len(names), gates[0])
         matrix = torch.stack([torch.stack(column, -1) for column in columns], -1)  # [n, B, H, new, old]

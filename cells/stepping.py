@@ -24,7 +24,7 @@ def call_step(cell: Cell, x: GateBundle, state: LayerState, R: Any, p: Any) -> L
 
 
 def guarded_step(cell: Cell, x: GateBundle, state: dict[str, Any], R: Any, p: Any) -> dict[str, Any]:
-    """The same for states that need not be tensors: CelloquyError tells of an exception or a missing state."""
+    """``cell.step`` of states that need not be tensors; CelloquyError tells of an exception or a missing state."""
     try:
         new: dict[str, Any] = cell.step(x, named(state), R, p)
     except CelloquyError:

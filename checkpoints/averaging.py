@@ -33,20 +33,22 @@ class Processes(Protocol):
     def total(self, numbers: Sequence[float]) -> list[float]:
         """The sums of these numbers over the processes."""
 
+    def add_up(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over the processes."""
+
 
 class AllReduce:
     """The mean by torch.distributed, in float32; on ``device`` if the processes' backend knows it."""
 
     def __init__(self, processes: Processes, size: int, device: torch.device) -> None:
+        self.processes = processes
         self.count = processes.count
         self.flat = torch.empty(size, device=device if device.type in ("cpu", "cuda") else "cpu")
 
     def mean(self, tensors: Sequence[Tensor]) -> None:
         """Replace every tensor by its mean; all processes get the same bits."""
-        import torch.distributed as dist
-
         torch._foreach_copy_(_views(self.flat, tensors), list(tensors))
-        dist.all_reduce(self.flat)
+        self.processes.add_up(self.flat)
         _take(self.flat, self.count, tensors)
 
 
@@ -57,6 +59,7 @@ class SharedMean:
     """
 
     def __init__(self, processes: Processes, memory: Tensor) -> None:
+        self.processes = processes
         self.rank = processes.rank
         self.count = processes.count
         self.memory = memory
@@ -66,12 +69,10 @@ class SharedMean:
 
     def mean(self, tensors: Sequence[Tensor]) -> None:
         """Replace every tensor by its mean; all processes get the same bits."""
-        import torch.distributed as dist
-
         parts = self.memory[self.turn].unbind(0)
         self.turn = 1 - self.turn
         torch._foreach_copy_(_views(parts[self.rank], tensors), list(tensors))
-        dist.all_reduce(self.met)
+        self.processes.add_up(self.met)
         torch.add(parts[0], parts[1], out=self.flat)
         for part in parts[2:]:
             self.flat += part
@@ -80,7 +81,8 @@ class SharedMean:
 
 def averaging(processes: Processes, size: int, device: torch.device) -> AllReduce | SharedMean:
     """The faster way for so many numbers on this device. All processes must ask alike."""
-    if device.type == "cpu" and here() == processes.count and processes.count * size <= LARGEST_SHARED:
+    together = device.type == "cpu" and here() == processes.count and processes.count * size <= LARGEST_SHARED
+    if processes.total([float(together)])[0] == processes.count:
         memory = _shared_memory(processes, 2 * processes.count * size)
         if memory is not None:
             return SharedMean(processes, memory.view(2, processes.count, size))
@@ -98,7 +100,7 @@ def _shared_memory(processes: Processes, numbers: int) -> Tensor | None:
         nonlocal made
         try:
             made = os.memfd_create("celloquy")
-            os.ftruncate(made, 4 * numbers)
+            os.posix_fallocate(made, 0, 4 * numbers)  # all of it now: later there would be no way back
         except (AttributeError, OSError):
             return None
         return [f"/proc/{os.getpid()}/fd/{made}", *_identity(made)]

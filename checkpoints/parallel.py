@@ -50,6 +50,7 @@ class Ranks:
         self.rank = rank
         self.count = count
         self._averaging: AllReduce | SharedMean | None = None
+        self._averaged: tuple[int, torch.device] | None = None
         self._long: Any = None
         if count > 1:
             import torch.distributed as dist
@@ -76,23 +77,26 @@ class Ranks:
 
         All processes get the same bits. Raises LostProcess if another one is gone.
         """
-        if self.count == 1 or not tensors:
+        if self.count == 1 or not any(tensor.numel() for tensor in tensors):
             return
-        size = sum(tensor.numel() for tensor in tensors)
+        size, device = sum(tensor.numel() for tensor in tensors), tensors[0].device
+        if self._averaging is None or self._averaged != (size, device):
+            self._averaging, self._averaged = averaging(self, size, device), (size, device)
+        self._averaging.mean(tensors)
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over the processes. Raises LostProcess if another one is gone."""
+        import torch.distributed as dist
+
         with told_if_lost():
-            if self._averaging is None or self._averaging.flat.numel() != size:
-                self._averaging = averaging(self, size, tensors[0].device)
-            self._averaging.mean(tensors)
+            dist.all_reduce(tensor)
 
     def total(self, numbers: Sequence[float]) -> list[float]:
         """The sums of these numbers over the processes, in float64; one that only one knows is 0 elsewhere."""
         if self.count == 1:
             return [float(number) for number in numbers]
-        import torch.distributed as dist
-
         sums = torch.tensor(list(numbers), dtype=torch.float64)
-        with told_if_lost():
-            dist.all_reduce(sums)
+        self.add_up(sums)
         found: list[float] = sums.tolist()
         return found
 

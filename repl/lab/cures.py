@@ -50,7 +50,8 @@ class Normalised(Cell):
         self.inner = cell
         self.norm = norm
         self.input, self.recurrent, self.state = cell.input, cell.recurrent, cell.state
-        self.bias, self.vectors, self.affine = cell.bias, cell.vectors, cell.affine
+        self.bias, self.vectors = cell.bias, cell.vectors
+        self.affine = cell.affine and norm == "layer"  # a scan has other rows than those of the batch
         self._options = {**cell.options, "norm": norm}  # a checkpoint could not hold a cell as an option
         self._label = cell.label
 

@@ -8,7 +8,7 @@ from torch import sigmoid
 from torch.nn import functional as F
 
 from cells import scan as scans
-from cells.affine import NotFollowed, StandIn, by_differentiation, coefficients
+from cells.affine import NotFollowed, StandIn, by_differentiation
 from cells.cell import Cell
 from cells.errors import CelloquyError
 from cells.layer import Layer
@@ -69,7 +69,37 @@ class NotToBeFollowed(Cell):
         return {"h": (both * torch.stack([1 - z, z])).sum(0)}
 
 
-CELLS = [Decaying, Forgetful, Running, Gated, NotToBeFollowed]
+class Leaky(Cell):
+    """a is a number, and no binary fraction."""
+
+    input = "zh"
+    affine = True
+
+    def step(self, x, s, R, p):
+        return {"h": 0.9 * s.h + 0.1 * x.h * sigmoid(x.z)}
+
+
+class Halving(Cell):
+    """Hears nothing: a and b are numbers."""
+
+    input = "h"
+    affine = True
+
+    def step(self, x, s, R, p):
+        return {"h": 0.5 * s.h + 0.25}
+
+
+class Masked(Cell):
+    """Coefficients that are masks, whose sum is none."""
+
+    input = "zh"
+    affine = True
+
+    def step(self, x, s, R, p):
+        return {"h": s.h * (x.z > 0) * 0.4 + s.h * (x.z > -0.5) * 0.4 + (x.h > 0) + (x.h > 1) + 0 * s.h}
+
+
+CELLS = [Leaky, Halving, Masked, Decaying, Forgetful, Running, Gated, NotToBeFollowed]
 
 STEPS = {
     "gru": lambda s, x, z: (1 - z) * s + z * x,
@@ -87,6 +117,9 @@ STEPS = {
     "addcmul of gates": lambda s, x, z: torch.addcmul(s, z, x),
     "functions": lambda s, x, z: torch.add(torch.mul(z, s), torch.sub(x, torch.neg(torch.div(s, 2)))),
     "methods of gates": lambda s, x, z: z.mul(s) + x.sub(s),
+    "other names": lambda s, x, z: torch.multiply(s, z) + torch.subtract(x, torch.negative(s)),
+    "divide": lambda s, x, z: torch.divide(s, 1 + z * z) + torch.true_divide(s, 4),
+    "lerp by a number": lambda s, x, z: torch.lerp(s, x, 0.25),
     "rsub": lambda s, x, z: torch.rsub(s, x) + torch.rsub(x, s) * z,
     "nothing": lambda s, x, z: s,
     "zero": lambda s, x, z: 0.0 * s + x,
@@ -101,7 +134,9 @@ def test_what_a_step_does_to_its_state(name):
     torch.manual_seed(0)
     x, z = torch.randn(2, 5, 3, 4, dtype=torch.float64).unbind(0)
     step = STEPS[name]
-    a, b = (torch.as_tensor(value, dtype=x.dtype).expand_as(x) for value in coefficients(step(StandIn(), x, z)))
+    found = step(StandIn(x.dtype), x, z)
+    values = (found.a, found.b) if isinstance(found, StandIn) else (0.0, found)
+    a, b = (torch.as_tensor(value, dtype=x.dtype).expand_as(x) for value in values)
     ((exact,),), (offset,) = by_differentiation(lambda s: (step(s, x, z).expand_as(x),), 1, x)
     torch.testing.assert_close(a, exact, rtol=1e-14, atol=1e-15)
     torch.testing.assert_close(b, offset, rtol=1e-14, atol=1e-15)
@@ -120,13 +155,31 @@ def test_what_a_step_does_to_its_state(name):
         lambda s, x: torch.lerp(s, x, s),
         lambda s, x: torch.where(x > 0, s, x),
         lambda s, x: s * "2",
-        lambda s, x: [s],
+        lambda s, x: s + (x > 0),
+        lambda s, x: s * x.half(),
+        lambda s, x: s * x.double(),
+        lambda s, x: s if s else x,
+        lambda s, x: s + 1 if s == 0 else x,
     ],
-    ids=["square", "tanh", "quotient", "in place", "option", "lerp", "where", "text", "list"],
+    ids=[
+        "square",
+        "tanh",
+        "quotient",
+        "in-place",
+        "option",
+        "lerp",
+        "where",
+        "text",
+        "mask",
+        "half",
+        "double",
+        "truth",
+        "equality",
+    ],
 )
 def test_what_the_stand_in_does_not_follow_is_refused(step):
     with pytest.raises(NotFollowed):
-        coefficients(step(StandIn(), torch.randn(3)))
+        step(StandIn(torch.float32), torch.randn(3))
 
 
 def by_loop(cell, x, state, dtype=torch.float64):
@@ -176,6 +229,7 @@ def test_a_token_table_is_what_the_loop_finds(cell, steps, monkeypatch):
     scanned, end = layer.run_tokens(table, tokens, state)
     torch.testing.assert_close(scanned, y, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(end["h"], last["h"], rtol=1e-12, atol=1e-12)
+    assert end["h"].untyped_storage().nbytes() < y.untyped_storage().nbytes(), "it would keep all outputs in memory"
     expected = gradients(layer, y, last, table, state["h"])
     found = gradients(layer, scanned, end, table, state["h"])
     for name, value in expected.items():
@@ -220,24 +274,62 @@ def test_each_token_s_step_is_worked_out_once():
     assert asked == [(7, 4)]
 
 
-def test_a_table_with_more_rows_than_tokens_is_gathered():
+class Two(Cell):
+    """Two states that feed each other."""
+
+    input = "zh"
+    state = {"h": 0.0, "c": 0.0}
+    affine = True
+
+    def step(self, x, s, R, p):
+        c = sigmoid(x.z) * s.c + 0.3 * s.h + x.h
+        return {"h": 0.5 * c + 0.2 * s.h, "c": c}
+
+
+def test_a_model_of_two_states_that_feed_each_other():
+    model = LanguageModel(Two(), ModelConfig(5, 8)).double()
+    tokens = torch.randint(0, 5, (12, 3))
+    scanned, state = model(tokens)
+    model.recurrent_layers[0].cell.affine = False
+    stepped, last = model(tokens)
+    torch.testing.assert_close(scanned, stepped, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(state, last, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{}, {"c": torch.zeros(2, 4)}, *({"h": torch.zeros(size)} for size in [(3, 4), (2, 8), (2, 1), (1, 4), (4,)])],
+    ids=["none", "another", "rows", "units", "one unit", "one row", "vector"],
+)
+def test_a_state_that_does_not_fit_is_told_as_the_loop_tells_it(state):
     layer = Layer(Gated(), 3, 4)
-    state = layer.initial_state(2)
-    tokens = torch.zeros(3, 2, dtype=torch.int64)
-    assert layer.run_tokens(torch.zeros(6, 8), tokens, state) is not None
-    assert layer.run_tokens(torch.zeros(7, 8), tokens, state) is None
+    tokens = torch.zeros(5, 2, dtype=torch.int64)
+    assert layer.run_tokens(torch.zeros(3, 8), tokens, state) is None
+    found = []
+    for mask in (None, torch.ones(5, 2, dtype=torch.bool)):
+        with pytest.raises(CelloquyError) as caught:
+            layer(torch.zeros(5, 2, 3), state, mask=mask)
+        found.append(str(caught.value))
+    assert found[0] == found[1]
 
 
-def test_one_state_for_all_rows():
-    """A state [1, H] stands for every row, and its gradient is that of them all."""
-    layer = Layer(Gated(), 3, 4).double()
-    x = torch.randn(5, 3, 3, dtype=torch.float64)
-    one = torch.randn(1, 4, dtype=torch.float64, requires_grad=True)
-    many = one.detach().expand(3, -1).clone().requires_grad_()
-    for state in (one, many):
-        y, _ = layer(x, {"h": state})
-        y.square().sum().backward()
-    torch.testing.assert_close(one.grad, many.grad.sum(0, keepdim=True))
+def test_the_memory_of_a_piece_is_that_of_the_text(monkeypatch):
+    """Where a piece may be long, as on a GPU, a short text takes what a short text needs."""
+    monkeypatch.setattr(scans, "piece_length", lambda elements, device: 1 << 40)
+    layer = Layer(Gated(), 3, 4)
+    y, _ = layer(torch.randn(5, 2, 3))
+    y.sum().backward()
+    tokens = torch.zeros(5, 2, dtype=torch.int64)
+    y, _ = layer.run_tokens(layer.project(torch.randn(3, 3)), tokens, layer.initial_state(2))
+    y.sum().backward()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_scan_stays_on_its_device(cell):
+    layer = Layer(cell(), 3, 4).to("meta")
+    y, _ = layer(torch.randn(5, 2, 3, device="meta"))
+    y.sum().backward()
+    assert layer.W.grad is None or layer.W.grad.device.type == "meta"
 
 
 class Faulty(Cell):
@@ -250,6 +342,14 @@ class Faulty(Cell):
             raise ZeroDivisionError("nothing\nto see")
         if self.fault == "shape":
             return {"h": s.h * torch.zeros(2, 1, 1, 4)}
+        if self.fault == "row":
+            return {"h": x.h.mean(-1, keepdim=True)}
+        if self.fault == "number":
+            return {"h": 0.25}
+        if self.fault == "detached":
+            return {"h": s.h.detach() * 0.5 + x.h}
+        if self.fault == "bent":
+            return {"h": torch.tanh(s.h) + x.h}
         return {}
 
 
@@ -258,7 +358,11 @@ class Faulty(Cell):
     [
         ("raise", "step raised ZeroDivisionError: nothing"),
         ("shape", "must come back with shape"),
+        ("row", "must come back with shape"),
+        ("number", "must come back with shape"),
         ("missing", "must return the states h"),
+        ("detached", "affine = True, but step is not affine in its state"),
+        ("bent", "affine = True, but step is not affine in its state"),
     ],
 )
 def test_a_faulty_affine_step_is_told_in_one_line(fault, says, monkeypatch):
@@ -279,10 +383,23 @@ class InPlace(Cell):
         return {"h": s.h * x.z.sigmoid_() + x.h}
 
 
+class Clamped(Cell):
+    input = "h"
+    vectors = {"k": 2.0}
+    affine = True
+
+    def step(self, x, s, R, p):
+        return {"h": p.k.clamp_(0, 1) * s.h + x.h}
+
+
 def test_a_step_that_changes_its_gates_is_refused_and_not_learned_from():
     layer = Layer(InPlace(), 3, 4)
-    with pytest.raises(CelloquyError, match="step must leave its gates as they are"):
+    with pytest.raises(CelloquyError, match="step must leave"):
         layer(torch.randn(5, 2, 3))
+    layer = Layer(Clamped(), 3, 4)
+    with pytest.raises(CelloquyError, match="step must leave"):
+        layer(torch.randn(5, 2, 3))
+    layer = Layer(InPlace(), 3, 4)
     with pytest.raises(CelloquyError, match="step raised RuntimeError"):
         layer.run_tokens(layer.project(torch.randn(3, 3)), torch.zeros(5, 2, dtype=torch.int64), layer.initial_state(2))
 

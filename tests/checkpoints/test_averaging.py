@@ -1,4 +1,4 @@
-"""The mean over processes: by shared memory where all are on one machine, by an all-reduce otherwise; the same bits."""
+"""The mean over processes: by shared memory where all are on one machine, by an all-reduce otherwise."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ rank, count, fault = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), sys
 if fault == "none here" and rank == 0:
     del os.memfd_create
 if fault == "too large" and rank == 0:
-    os.ftruncate = lambda *given: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    os.posix_fallocate = lambda *given: (_ for _ in ()).throw(OSError(28, "No space left on device"))
 if fault == "out of reach" and rank == 1:
     averaging.os = type("Os", (), {**vars(os), "open": lambda *given: (_ for _ in ()).throw(PermissionError(13, ""))})
 if fault == "another one's" and rank == 1:
     other = os.memfd_create("other")
     os.ftruncate(other, 1 << 20)
     averaging.os = type("Os", (), {**vars(os), "open": lambda *given: os.dup(other)})
+if fault == "told otherwise" and rank == 1:
+    os.environ["LOCAL_WORLD_SIZE"] = "1"
 if fault == "limit":
     averaging.LARGEST_SHARED = 7
 
@@ -44,6 +46,7 @@ with joined_ranks() as ranks:
         tensors = part(rank, turn, sizes)
         if random.random() < 0.3:
             time.sleep(random.random() / 100)
+        ranks.average([torch.empty(0)])
         ranks.average(tensors)
         ways.add(type(ranks._averaging).__name__)
         parts = [part(other, turn, sizes) for other in range(count)]
@@ -84,7 +87,9 @@ def test_processes_of_one_machine_find_the_mean_by_memory_that_they_share(count)
         assert bits == found[0][2]
 
 
-@pytest.mark.parametrize("fault", ["none here", "too large", "out of reach", "another one's", "limit", "elsewhere"])
+@pytest.mark.parametrize(
+    "fault", ["none here", "too large", "out of reach", "another one's", "limit", "elsewhere", "told otherwise"]
+)
 def test_without_shared_memory_for_all_of_them_the_mean_is_reduced(fault):
     found = ran(2, fault, local=1 if fault == "elsewhere" else None)
     for ways, right, bits in found:
