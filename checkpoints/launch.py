@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 from cells.errors import CelloquyError
 
+exchanged = False
+"""Whether this process has exchanged anything with others: ``checkpoints.parallel`` says so here."""
+
 
 def asked_for() -> int:
     """The number of processes that torchrun started for this run; 1 where it did not start this one."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cells.errors import CelloquyError, UsageError
+from checkpoints import launch
 from checkpoints.averaging import AllReduce, SharedMean, averaging
 from checkpoints.divergence import Diverged
 from checkpoints.launch import asked_for, here
@@ -215,6 +216,7 @@ def joined_ranks() -> Iterator[Ranks]:
         return
     import torch.distributed as dist
 
+    launch.exchanged = True
     own_gpu = torch.cuda.is_available() and torch.cuda.device_count() >= here()
     if own_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from repl.click_options import add_common_options
-from repl.exits import DONE, run_to_exit
+from repl.exits import DONE, leave, run_to_exit
 from repl.program import Program, first_word
 from repl.shell_completion import VARIABLE, checkpoints, make_completable, program_being_typed, quietly
 from repl.streams import use_utf8
@@ -104,7 +104,7 @@ class CommandLine(click.Group):
         if status == DONE:
             for file in program.missing_plugins():
                 click.echo(one_line(f"warning: there is no plugin file {file}"), err=True)
-        sys.exit(status)
+        leave(status)
 
     def _run(self, arguments: list[str], program: Program) -> None:
         with self.make_context("celloquy", with_default_command(arguments), obj=program) as context:

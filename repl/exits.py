@@ -8,10 +8,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 import click
 
 from cells.errors import CelloquyError, UsageError
+from checkpoints import launch
 from repl.visible import one_line
 
 DONE = 0
@@ -50,6 +52,20 @@ def run_to_exit(command: Callable[[], object], debug: bool = False) -> int:
         message = f"error: {type(error).__name__}: {error}; this is a fault in the program, --debug shows where"
         return _tell(error, message, FAILED, debug)
     return DONE
+
+
+def leave(status: int) -> NoReturn:
+    """End this process with an exit status.
+
+    One that has exchanged something with others ends at once, when what it wrote is out: gloo's threads may outlive the
+    exchange, and the process was seen to abort while Python took itself apart ("terminate called").
+    """
+    if not launch.exchanged:
+        sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(status)
 
 
 def _flush() -> None:

@@ -101,3 +101,38 @@ def test_without_shared_memory_for_all_of_them_the_mean_is_reduced(fault):
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there is no memory that processes can share by a file")
 def test_two_processes_find_the_same_bits_either_way():
     assert ran(2)[0][2] == ran(2, "limit")[0][2]
+
+
+LEAVING = """
+import atexit, sys
+from checkpoints.parallel import joined_ranks
+from repl.exits import leave
+
+atexit.register(print, "took itself apart")
+if sys.argv[1:]:
+    with joined_ranks() as ranks:
+        ranks.total([1.0])
+sys.stdout.write("written")
+leave(3)
+"""
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_process_that_exchanged_with_others_leaves_at_once_with_all_it_wrote(exchanged):
+    """gloo's threads may outlive the exchange: a run that was complete ended in an abort, once in some sixty."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", LEAVING, *(["exchange"] if exchanged else [])],
+            env={**os.environ, **place, "RANK": str(rank), "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        said = process.communicate(timeout=120)[0]
+        assert process.returncode == 3
+        assert said == ("written" if exchanged else "writtentook itself apart\n")
