@@ -14,6 +14,7 @@ from cells.errors import CelloquyError
 from cells.layer import Layer
 from cells.model import LanguageModel, ModelConfig
 from cells.state import detach
+from repl.lab.cures import Normalised
 
 
 class Decaying(Cell):
@@ -411,3 +412,14 @@ def test_scans_run_in_inference_mode():
         y, _ = layer(x)
         expected, _ = layer(x, mask=torch.ones(5, 2, dtype=torch.bool))
     torch.testing.assert_close(y, expected)
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_a_cure_s_rows_are_those_of_the_batch(norm):
+    """What is normalised over the rows of a step must not be scanned, which has the rows of other steps beside them."""
+    torch.manual_seed(0)
+    layer = Layer(Normalised(Gated(), norm), 3, 4).double()
+    x = torch.randn(7, 5, 3, dtype=torch.float64)
+    y, _ = layer(x)
+    expected, _ = layer(x, mask=torch.ones(7, 5, dtype=torch.bool))
+    torch.testing.assert_close(y, expected, rtol=1e-10, atol=1e-12)
