@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from checkpoints import parallel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,6 +104,17 @@ def test_without_shared_memory_for_all_of_them_the_mean_is_reduced(fault):
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there is no memory that processes can share by a file")
 def test_two_processes_find_the_same_bits_either_way():
     assert ran(2)[0][2] == ran(2, "limit")[0][2]
+
+
+def test_a_fault_of_this_process_is_not_told_as_the_end_of_another(monkeypatch):
+    def full(*given):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(parallel, "averaging", full)
+    ranks = parallel.Ranks()
+    ranks.count = 2
+    with pytest.raises(RuntimeError, match="out of memory"):
+        ranks.average([torch.ones(2)])
 
 
 LEAVING = """
