@@ -4,13 +4,16 @@ A recurrent model reads a text from its first token to its last, and one row at 
 into rows that are read side by side: the first time each row begins without a past; then it begins again with the state
 in which the row before it ended, and is read until its losses no longer differ from the first reading's. If they differ
 to its end, the row after it is read once more. Every token is thus scored with the text before it, at least a whole row
-of it, which for these purposes is all of it: a test holds the result to that of a single row. A text of one row is
-scored exactly so.
+of it, which for most models is all of it: a test holds the result to that of a single row. A text of one row is
+scored exactly so. But there are models that, begun in the midst of a text, never find into it: they foretell nonsense
+with great confidence, for as long as one reads. So a row after one that a better beginning changed much is read again,
+however often that was done before.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +40,14 @@ SETTLED = 1e-4
 differ by ten times as much."""
 
 READINGS = 3
-"""How often a row is read at most. Two are enough unless a row's beginning is felt beyond its end."""
+"""How often a row is read at most, unless the one before it is ``FAR_APART`` from what it was. Two are enough unless a
+row's beginning is felt beyond its end."""
+
+FAR_APART = 0.5
+"""Mean difference, in nats a token over a span, that is more than a chaotic state makes of a rounding."""
+
+MOST_WORK = 16
+"""Readings of the whole text after which no row is read again."""
 
 LOGITS_AT_ONCE = 1 << 22
 KEPT = 1 << 24
@@ -135,18 +145,26 @@ class _Reading:
         self.sums = numpy.zeros((rows.span_count, rows.count))
         self.known = numpy.zeros((rows.span_count, rows.count), dtype=numpy.int64)
         self.losses = torch.zeros(kept, rows.count)
+        self._far = numpy.zeros(rows.count, dtype=bool)  # whether a row's last reading was far from the one before
         self._side_by_side = SideBySide(model, rows.scored)
 
     def read(self, start: State) -> None:
         """Read the rows, the first one from ``start`` [1], until each begins as the one before it ends."""
         rows = list(range(self._rows.count))
         state = stack([start, *[beginning(self._model, start)] * (len(rows) - 1)])
-        for reading in range(READINGS):
-            work = functools.partial(self._group, reading > 0, dict(zip(rows, range(len(rows)), strict=True)), state)
-            ends = self._side_by_side.each(work, self._side_by_side.groups(rows))
+        work = 0
+        for reading in itertools.count():
+            read = functools.partial(self._group, reading > 0, dict(zip(rows, range(len(rows)), strict=True)), state)
+            ends = self._side_by_side.each(read, self._side_by_side.groups(rows))
+            work += len(rows)
             ended = [row for group, _ in ends for row in group]
-            followed = [place for place, row in enumerate(ended) if row + 1 < self._rows.count]
-            if not followed:
+            more = reading + 1 < READINGS
+            followed = [
+                place
+                for place, row in enumerate(ended)
+                if row + 1 < self._rows.count and (more or bool(self._far[row]))
+            ]
+            if not followed or work >= MOST_WORK * self._rows.count:
                 return
             rows = [ended[place] + 1 for place in followed]
             state = select(stack([end for group, end in ends if group]), followed)
@@ -154,12 +172,15 @@ class _Reading:
     def _group(self, again: bool, places: Mapping[int, int], state: State, group: list[int]) -> Ends:
         """Read some rows to their end, or until they no longer differ from an earlier reading; those that do."""
         state = select(state, [places[row] for row in group])
+        self._far[group] = False
         for number, steps in self._rows.spans():
             inputs, wanted = self._rows.span(steps, group)
             found, state = self._losses(inputs, wanted, state)
             settled = self._settled(steps, group, found) if again and steps.stop <= self._kept else None
-            self.sums[number, group] = found.double().sum(0).cpu().numpy()
-            self.known[number, group] = (wanted != IGNORED).sum(0).cpu().numpy()
+            sums, known = found.double().sum(0).cpu().numpy(), (wanted != IGNORED).sum(0).cpu().numpy()
+            if again:
+                self._far[group] |= numpy.abs(sums - self.sums[number, group]) > FAR_APART * known
+            self.sums[number, group], self.known[number, group] = sums, known
             if steps.stop <= self._kept:
                 self.losses[steps, group] = found.cpu()
             if settled is not None and settled.any():

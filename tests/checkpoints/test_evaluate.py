@@ -122,6 +122,39 @@ def test_a_state_that_forgets_slowly_is_read_to_the_end(monkeypatch: pytest.Monk
     assert side_by_side == pytest.approx(score_tokens(made, ids).mean, abs=1e-3)
 
 
+def latch() -> LanguageModel:
+    """A unit that keeps the sign of the first token it reads: after token 0 it foretells 1 for ever, after 1 it never
+    does."""
+    made = LanguageModel(RNN(), ModelConfig(2, 1))
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.zero_()
+        made.embedding.weight.copy_(torch.tensor([[2.0], [-2.0]]))
+        layer = made.recurrent_layers[0]
+        layer.W.fill_(1.0)
+        layer.R["h"].fill_(9.0)
+        made.readout.weight.copy_(torch.tensor([[-3.0], [3.0]]))
+    return made
+
+
+def test_rows_that_never_find_into_the_text_are_read_again_until_they_begin_as_it_goes() -> None:
+    ids = numpy.ones(9 * rows.ROW, dtype=numpy.int32)
+    ids[0] = 0
+    made = latch()
+    assert rows.row_count(len(ids) - 1) > scoring.READINGS + 2
+    alone = float(one_by_one(made, ids[:200]).mean())
+    assert alone < 0.01
+    assert score_tokens(made, ids).mean == pytest.approx(alone, abs=1e-4)
+    assert token_losses(made, ids).max() < 0.01
+
+
+def test_rows_that_never_agree_are_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "MOST_WORK", 2)
+    ids = numpy.ones(9 * rows.ROW, dtype=numpy.int32)
+    ids[0] = 0
+    assert 1 < score_tokens(latch(), ids).mean < 6
+
+
 def test_unknown_tokens_are_read_but_not_counted() -> None:
     made = model(unknown_id=0)
     ids = tokens(400)
