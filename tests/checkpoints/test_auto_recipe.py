@@ -111,6 +111,9 @@ def test_a_faster_machine_never_gets_a_smaller_model(tokens: int, minutes: int, 
             "bptt": st.integers(1, 2000),
             "lr": st.floats(1e-5, 1),
             "warmup": st.integers(0, 1000),
+            "reset": st.floats(0, 1),
+            "activation_penalty": st.floats(0, 5),
+            "temporal_penalty": st.floats(0, 5),
         },
     ),
     st.sampled_from([{"minutes": 3.0}, {"steps": 500}, {"epochs": 2.0}, {}]),
@@ -122,6 +125,23 @@ def test_what_is_given_is_not_chosen(tokens: int, flags: dict[str, Any], budget:
     if flags.get("tie") and "embed" not in flags:
         assert found.values["embed"] == 0
     assert found == choose(Facts(tokens, 96, 4, 4, TWO_CORES), {**flags, **budget}), "the same from the same"
+
+
+def test_a_small_text_gets_a_model_of_512_units_if_there_is_time() -> None:
+    """Which on 100 KB was better than 256, at one and a half minutes and at five (docs/training.md)."""
+    assert chosen(90_000, 5)["hidden"] == 512
+    assert chosen(90_000, 60)["hidden"] == 512
+
+
+def test_outputs_are_penalised_only_if_the_text_is_read_often() -> None:
+    often, seldom = chosen(300_000, 5), chosen(10_000_000, 5)
+    assert (often["activation_penalty"], often["temporal_penalty"]) == (2.0, 1.0)
+    assert not {"activation_penalty", "temporal_penalty"} & seldom.keys()
+
+
+def test_rows_begin_anew_now_and_then_unless_none_is_carried_on() -> None:
+    assert 0 < chosen(90_000, 5)["reset"] < 0.1
+    assert "reset" not in chosen(90_000, 5, sampling="random")
 
 
 def test_what_is_open_beside_a_given_size_still_follows_the_time() -> None:
@@ -187,7 +207,7 @@ def test_the_choice_is_told_in_one_line_and_kept_in_header_and_run(small_train: 
     recipe = read_header(path).recipe
     began = load_resume(path.with_name("tiny.lstm.run") / "resume.safetensors").options
     written = read_recipe(path.with_name("tiny.lstm.run") / "recipe.toml").common
-    for key in ("hidden", "layers", "embed", "dropout", "batch", "bptt", "lr", "warmup", "steps"):
+    for key in ("hidden", "layers", "embed", "dropout", "batch", "bptt", "lr", "warmup", "reset", "steps"):
         assert recipe[key] == began[key] == written[key]
     assert recipe["hidden"] == 20
     assert read_header(path).model["hidden_size"] == 20
