@@ -44,7 +44,7 @@ CARRIED = 4
 """Pieces of ``bptt`` tokens that a row should have at least, so that there is a state to carry."""
 
 MOST_DROPOUT = 0.5
-PENALISED = 20
+PENALISED = 16
 """Readings of a text from which on the penalties on outputs are worth more than they cost."""
 
 ACTIVATION_PENALTY, TEMPORAL_PENALTY = 2.0, 1.0
