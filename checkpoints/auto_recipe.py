@@ -27,7 +27,7 @@ TEXT_ROOT = 4_200.0
 """Parameters that a text bears, regularised: TEXT_ROOT times the root of its tokens; 1.3 million for 100 KB, 4.2 for
 1 MB."""
 
-READ_ROOT, READ_EACH = 5_000.0, 4.0
+READ_ROOT, READ_EACH = 4_500.0, 4.0
 """Tokens that are to be read before a model of P parameters is worth its slowness: READ_ROOT times the root of P, and
 READ_EACH for each."""
 
