@@ -124,3 +124,21 @@ def test_every_option_string_of_the_scripts_is_one_of_train(script: Any, name: s
             key[2:]: TRAIN_OPTIONS[key[2:]].parse(value) for key, value in zip(words[::2], words[1::2], strict=True)
         }
         TRAIN_OPTIONS.validate(values)
+
+
+def test_a_model_that_never_finds_into_a_text_is_counted_as_lost(
+    script: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beginnings = script("beginnings")
+    found = torch.full((600, 8), 2.0)
+    found[:, 3] = 10.0
+    found[:50, 5] = 10.0
+    assert beginnings.judged(found) == ["1 of 8", "4.00", "2.00"]
+    text = tmp_path / "unseen.txt"
+    text.write_text(VERSE * 20, encoding="utf-8")
+    options = ["--name", "x", "--cell", "gru", "--hidden", "8", "--steps", "2", "--out", str(tmp_path)]
+    in_this_process(["train", str(text), *options])
+    checkpoint = tmp_path / "x.gru.safetensors"
+    beginnings.main([str(text), str(checkpoint)])
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.startswith(f"| {checkpoint} | 0 of 256 | ")
